@@ -1,1 +1,5 @@
-//! host
+//! Ports, driver, configuration, secrets in memory, file and memory adapters of dizzy-keys.
+
+pub mod port;
+pub mod reference;
+pub mod secret;
