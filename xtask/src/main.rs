@@ -1,1 +1,28 @@
-fn main() {}
+//! Chores of the workspace: `cargo xtask tidy` checks the house rules, `cargo xtask demo` and `bench` run the equipment.
+//!
+//! Nothing in here is part of the product. Tidy reads the tree and Cargo's own metadata and changes nothing.
+
+mod tidy;
+
+use std::process::ExitCode;
+
+#[expect(clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let outcome = match args.next().as_deref() {
+        Some("tidy") => tidy::run(),
+        Some("demo") => Err(anyhow::anyhow!("there is no demo to run in this tree")),
+        Some("bench") => Err(anyhow::anyhow!("there is no benchmark to run in this tree")),
+        _ => {
+            eprintln!("cargo xtask tidy | demo | bench");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,29 @@
+# Every target is one line of meaning; what it does in detail is in scripts/ and xtask/.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench deps clean
+
+help: ## What can be made here
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: deps ## Rotate real credentials while an application logs in: PostgreSQL, an AWS emulator, a refusal, a kill
+	cargo xtask demo
+
+test: deps lint ## Everything that is checked before a change lands
+	scripts/run-tests
+	cargo test --locked --quiet --workspace --doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
+
+lint: ## Format, house rules, clippy
+	cargo fmt --all --check
+	cargo xtask tidy
+	cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --locked --quiet --package dizzy-keys -- -D warnings
+
+bench: deps ## Measure the numbers that the documentation claims
+	cargo xtask bench
+
+deps: ## Install what is missing: PostgreSQL, the Python environment of the tests, the test runner
+	scripts/deps
+
+clean: ## Remove everything that was built
+	cargo clean
