@@ -1,1 +1,12 @@
-//! sandbox
+//! Equipment for tests and the demo: certificates, a real PostgreSQL with TLS, a proxy that loses replies.
+//!
+//! Depends on no product package and is never linked into the product. Plain threads and programs, no async runtime.
+//! Everything listens on loopback, on ports the system gave, and ends with the process that started it, however that ends.
+
+pub mod certs;
+pub mod cut_proxy;
+pub mod postgres;
+
+pub use certs::{Certificates, ServerCertificate};
+pub use cut_proxy::{CutProxy, Loss, SilentHost};
+pub use postgres::{Durability, Postgres, PostgresOptions, Tls};
