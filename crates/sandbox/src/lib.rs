@@ -1,12 +1,15 @@
-//! Equipment for tests and the demo: certificates, a real PostgreSQL with TLS, a proxy that loses replies.
+//! Equipment for tests and the demo: certificates, a real PostgreSQL with TLS, a proxy that loses replies,
+//! and moto for AWS.
 //!
 //! Depends on no product package and is never linked into the product. Plain threads and programs, no async runtime.
 //! Everything listens on loopback, on ports the system gave, and ends with the process that started it, however that ends.
 
 pub mod certs;
 pub mod cut_proxy;
+pub mod moto;
 pub mod postgres;
 
 pub use certs::{Certificates, ServerCertificate};
 pub use cut_proxy::{CutProxy, Loss, SilentHost};
+pub use moto::Moto;
 pub use postgres::{Durability, Postgres, PostgresOptions, Tls};
