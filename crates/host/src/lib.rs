@@ -1,5 +1,8 @@
 //! Ports, driver, configuration, secrets in memory, file and memory adapters of dizzy-keys.
 
+pub mod config;
+pub mod document;
+pub mod password;
 pub mod port;
 pub mod reference;
 pub mod secret;

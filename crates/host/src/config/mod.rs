@@ -1,0 +1,52 @@
+//! The configuration file: `dizzy-keys.toml`.
+//!
+//! [`model`] is what is written, [`resolved`] what the program uses; [`load`] goes from one to the other and says exactly
+//! where a mistake is. Only the file is read here: no environment, no secret, no network.
+
+pub mod error;
+pub mod model;
+mod resolve;
+pub mod resolved;
+pub mod schedule;
+mod source;
+
+use std::path::Path;
+
+pub use error::{ConfigError, Mistake, Position};
+pub use resolved::{
+    Adapter, Audit, AuditRequire, Config, Database, Engine, Need, Oci, OciAuth, OnActiveSessions, Place, RotationSet,
+    Secret, Wallet,
+};
+pub use schedule::{Due, Rule, Schedule, Window};
+
+/// Most databases of a set: every one must answer while the others wait for it.
+pub const MAX_DATABASES: usize = 16;
+/// Most secrets of a set.
+pub const MAX_SECRETS: usize = 16;
+
+/// Reads and checks the configuration file at `path`.
+///
+/// # Errors
+/// [`ConfigError`], with file, line, column and key where there are any.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = source::read(path)?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// Checks a configuration; `file` is what messages call it.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
+    let (source, model) = source::Source::parse(file, text)?;
+    resolve::resolve(&source, model)
+}
+
+/// The JSON schema of the configuration file, for editors.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(model::Model).to_value()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! When a set is due: `every` or `cron`, a window of the day, a spread, a shortest interval. Pure; all times are UTC.
+//!
+//! This binds `rotate --due` only. Nothing here decides whether a rotation is safe.
+
+use core::{fmt, time::Duration};
+
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
+use dizzy_engine::Timestamp;
+use jiff::{SignedDuration, Span, SpanRelativeTo, civil::DateTime, tz::TimeZone};
+use sha2::{Digest as _, Sha256};
+
+const DAY_MINUTES: u16 = 24 * 60;
+const MINUTE_MS: i64 = 60_000;
+
+/// What makes a set due.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rule {
+    /// Five cron fields, in UTC.
+    Cron(Box<Cron>),
+    /// This long after the last rotation.
+    Every(Duration),
+    /// Nothing: it is rotated on request.
+    OnRequest,
+}
+
+/// When a set is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// What makes it due.
+    pub rule: Rule,
+    /// Hours of the day in which it may be rotated when due.
+    pub window: Option<Window>,
+    /// Due sets are spread over this long, by their name.
+    pub spread: Duration,
+    /// Shortest time between two rotations.
+    pub min_interval: Duration,
+}
+
+/// Whether a set is due.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Due {
+    /// Not before this moment.
+    At(Timestamp),
+    /// Since this moment.
+    Now {
+        /// When it became due.
+        since: Timestamp,
+    },
+    /// Only on request.
+    OnRequest,
+}
+
+impl Schedule {
+    /// Whether the set with this name is due at `now`, if its last rotation ended (or its register was made) at `last`.
+    /// A set without a past is due at once, or when its window opens.
+    #[must_use]
+    pub fn due(&self, set: &str, last: Option<Timestamp>, now: Timestamp) -> Due {
+        let ripe = match (&self.rule, last) {
+            (Rule::OnRequest, _) => return Due::OnRequest,
+            (Rule::Cron(_) | Rule::Every(_), None) => now,
+            (Rule::Every(span), Some(last)) => last.plus_ms(millis(*span)),
+            (Rule::Cron(cron), Some(last)) => match next_match(cron, last) {
+                Some(next) => next,
+                None => return Due::OnRequest,
+            },
+        };
+        let floor = last.map_or(ripe, |last| last.plus_ms(millis(self.min_interval)));
+        let spread = offset(set, self.spread);
+        let ripe = ripe.max(floor);
+        let due = match &self.window {
+            None if last.is_none() => ripe,
+            None => ripe.plus_ms(spread),
+            Some(window) => window.place(ripe, spread),
+        };
+        if due > now {
+            return Due::At(due);
+        }
+        match &self.window {
+            Some(window) if !window.contains(now) => Due::At(window.place(now, spread)),
+            Some(_) | None => Due::Now { since: due },
+        }
+    }
+}
+
+/// Hours of the day, in UTC; may span midnight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Window {
+    /// Minute of the day at which it opens.
+    opens: u16,
+    /// How long it is open, in minutes.
+    minutes: u16,
+}
+
+impl Window {
+    /// Reads `HH:MM-HH:MM`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (from, to) = text.split_once('-')?;
+        let (opens, closes) = (minute_of_day(from.trim())?, minute_of_day(to.trim())?);
+        let minutes = (DAY_MINUTES + closes - opens) % DAY_MINUTES;
+        (minutes > 0).then_some(Self { opens: opens % DAY_MINUTES, minutes })
+    }
+
+    /// How long it is open.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        Duration::from_secs(u64::from(self.minutes) * 60)
+    }
+
+    fn contains(&self, at: Timestamp) -> bool {
+        self.since_opening(at) < self.length_ms()
+    }
+
+    /// `at` plus `spread` if the window is open then and still, else `spread` after the next opening, but before it closes.
+    fn place(&self, at: Timestamp, spread: i64) -> Timestamp {
+        let since = self.since_opening(at);
+        if since.saturating_add(spread) < self.length_ms() {
+            return at.plus_ms(spread);
+        }
+        if since < self.length_ms() {
+            return at;
+        }
+        at.plus_ms(24 * 60 * MINUTE_MS - since + spread.min(self.length_ms() - MINUTE_MS))
+    }
+
+    /// Milliseconds since the last opening.
+    fn since_opening(&self, at: Timestamp) -> i64 {
+        (at.0 - i64::from(self.opens) * MINUTE_MS).rem_euclid(24 * 60 * MINUTE_MS)
+    }
+
+    fn length_ms(&self) -> i64 {
+        i64::from(self.minutes) * MINUTE_MS
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+        write!(f, "{}-{} UTC", clock(self.opens), clock(self.opens + self.minutes))
+    }
+}
+
+/// Reads `30d`, `12h`, `1h 30m`, `250ms`: a length of time without months and years, whose length differs. A day has 24 hours.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let span: Span = text.trim().parse().ok()?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return None;
+    }
+    let length: SignedDuration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(length).ok()
+}
+
+/// Reads five cron fields.
+pub(super) fn cron(text: &str) -> Option<Cron> {
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
+    let cron = parser.parse(text).ok()?;
+    // `0 0 30 2 *` is well-formed and never comes.
+    next_match(&cron, Timestamp(0)).map(|_| cron)
+}
+
+fn next_match(cron: &Cron, after: Timestamp) -> Option<Timestamp> {
+    let after = jiff::Timestamp::from_millisecond(after.0).ok()?;
+    let next: DateTime = cron.find_next_occurrence(&TimeZone::UTC.to_datetime(after), false).ok()?;
+    let next = TimeZone::UTC.to_timestamp(next).ok()?;
+    Some(Timestamp(next.as_millisecond()))
+}
+
+fn minute_of_day(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let digits = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(hours) || !digits(minutes) {
+        return None;
+    }
+    let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (minutes < 60 && hours * 60 + minutes <= DAY_MINUTES).then_some(hours * 60 + minutes)
+}
+
+/// The same part of `spread` for the same set each time, in milliseconds.
+fn offset(set: &str, spread: Duration) -> i64 {
+    let spread = millis(spread);
+    if spread == 0 {
+        return 0;
+    }
+    let digest = Sha256::digest(set.as_bytes());
+    let number = digest.iter().take(7).fold(0_i64, |sum, byte| sum * 256 + i64::from(*byte));
+    number % spread
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 60 * MINUTE_MS;
+    const DAY: i64 = 24 * HOUR;
+
+    fn every(text: &str) -> Schedule {
+        Schedule {
+            rule: Rule::Every(duration(text).unwrap()),
+            window: None,
+            spread: Duration::ZERO,
+            min_interval: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_read_as_people_write_them() {
+        for (text, seconds) in
+            [("30d", 30 * 86_400), ("12h", 43_200), ("90m", 5_400), ("1h 30m", 5_400), ("2w", 1_209_600)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "30", "d", "-5m", "1 month", "1y", "soon"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_is_due_when_its_time_has_passed() {
+        let schedule = every("30d");
+        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(29 * DAY)), Due::At(Timestamp(30 * DAY)));
+        let since = Timestamp(30 * DAY);
+        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(31 * DAY)), Due::Now { since });
+        assert_eq!(schedule.due("orders", None, Timestamp(5)), Due::Now { since: Timestamp(5) });
+    }
+
+    #[test]
+    fn an_overdue_set_waits_for_its_window() {
+        let schedule = Schedule { window: Window::parse("02:00-04:00"), ..every("1d") };
+        let noon = Timestamp(10 * DAY + 12 * HOUR);
+        assert_eq!(schedule.due("orders", Some(Timestamp(0)), noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
+        let three = Timestamp(11 * DAY + 3 * HOUR);
+        assert!(matches!(schedule.due("orders", Some(Timestamp(0)), three), Due::Now { .. }));
+        assert_eq!(schedule.due("orders", None, noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
+    }
+
+    #[test]
+    fn a_window_may_span_midnight() {
+        let window = Window::parse("22:00-02:00").unwrap();
+        assert_eq!(window.length(), Duration::from_secs(4 * 3600));
+        for (at, open) in [(21 * HOUR, false), (22 * HOUR, true), (DAY + HOUR, true), (DAY + 2 * HOUR, false)] {
+            assert_eq!(window.contains(Timestamp(at)), open, "{at}");
+        }
+        assert_eq!(window.to_string(), "22:00-02:00 UTC");
+        for text in ["", "2-4", "02:00", "02:00-02:00", "25:00-03:00", "02:60-03:00", "00:00-24:00"] {
+            assert!(Window::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_spread_is_the_same_each_time_and_stays_in_the_window() {
+        let spread = Duration::from_secs(1800);
+        let schedule = Schedule { window: Window::parse("02:00-02:10"), spread, ..every("1d") };
+        let mut offsets = std::collections::BTreeSet::new();
+        for set in ["orders", "billing", "users", "carts"] {
+            let Due::At(due) = schedule.due(set, Some(Timestamp(0)), Timestamp(0)) else { panic!("due at once") };
+            assert_eq!(schedule.due(set, Some(Timestamp(0)), Timestamp(0)), Due::At(due));
+            assert!(schedule.window.unwrap().contains(due));
+            let Due::At(plain) = Schedule { spread, ..every("1d") }.due(set, Some(Timestamp(0)), Timestamp(0)) else {
+                panic!("due at once")
+            };
+            offsets.insert(plain);
+        }
+        assert!(offsets.len() > 1, "sets are spread");
+    }
+
+    #[test]
+    fn cron_counts_from_the_last_rotation() {
+        let rule = Rule::Cron(Box::new(cron("0 3 * * 0").unwrap()));
+        let schedule = Schedule { rule, ..every("1d") };
+        // 1970-01-01 was a Thursday, so the first Sunday is the 4th.
+        let sunday = Timestamp(3 * DAY + 3 * HOUR);
+        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(DAY)), Due::At(sunday));
+        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(20 * DAY)), Due::Now { since: sunday });
+        for text in ["", "* * * *", "0 0 0 3 * * *", "61 * * * *", "0 0 30 2 *"] {
+            assert!(cron(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_interval_holds_a_due_set_back() {
+        let schedule = Schedule { min_interval: Duration::from_secs(7200), ..every("1h") };
+        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(HOUR)), Due::At(Timestamp(2 * HOUR)));
+    }
+}

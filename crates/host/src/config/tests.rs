@@ -1,0 +1,319 @@
+//! The configuration as its writer meets it: what is accepted, and what every mistake is answered with.
+
+use core::time::Duration;
+
+use dizzy_engine::Strategy;
+
+use super::{
+    Adapter::{AuditKey, AwsParameters, AwsSecrets, OciObjects, OciVault, Oracle, Postgres},
+    *,
+};
+use crate::{document::Format, reference::Reference};
+
+const EXAMPLE: &str = include_str!("../../../../examples/dizzy-keys.toml");
+const MINIMAL: &str = include_str!("../../../../examples/minimal.toml");
+
+/// A set with both engines, to be broken in one place.
+const BOTH: &str = r#"[sets.orders]
+every = "30d"
+[sets.orders.databases.rds]
+engine = "postgres"
+users = ["orders_a", "orders_b"]
+[sets.orders.databases.adb]
+engine = "oracle"
+service = "orders_low"
+users = ["ORDERS"]
+strategy = "rollover"
+[[sets.orders.secrets]]
+store = "aws-sm:prod/orders"
+format = "blob"
+[[sets.orders.secrets]]
+store = "oci-vault:ocid1.vaultsecret.oc1..abc"
+"#;
+
+fn wrong(text: &str) -> ConfigError {
+    parse("dizzy-keys.toml", text).unwrap_err()
+}
+
+/// What [`BOTH`] answers when `from` is written as `to`.
+fn broken(from: &str, to: &str) -> String {
+    assert!(BOTH.contains(from), "{from}");
+    answer(&BOTH.replacen(from, to, 1))
+}
+
+fn answer(text: &str) -> String {
+    let error = wrong(text);
+    format!("{error}\n  hint: {}\n", error.hint.as_deref().unwrap_or("-"))
+}
+
+#[test]
+fn the_example_loads() {
+    let config = parse("examples/dizzy-keys.toml", EXAMPLE).unwrap();
+    let set = config.set("orders").unwrap();
+    assert_eq!(set.schedule.rule, Rule::Every(Duration::from_secs(30 * 86_400)));
+    assert_eq!(set.schedule.window.unwrap().to_string(), "02:00-04:00 UTC");
+    assert_eq!(set.databases[0].admin, Some(Reference::AwsSm { id: "prod/orders-admin".to_owned(), field: None }));
+}
+
+#[test]
+fn everything_commented_out_in_the_example_is_right_too() {
+    let mut text = String::new();
+    for line in EXAMPLE.lines() {
+        // A commented key or header; prose does not look like that.
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let is_code = bare.starts_with('[') || bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        text.push_str(if is_code { bare } else { "" });
+        text.push('\n');
+    }
+    let text = text.replace("format = \"rds\"", "format = \"blob\"").replace("database = \"rds\"", "");
+    let config = parse("examples/dizzy-keys.toml", &text).unwrap();
+    assert_eq!(config.set("orders").unwrap().databases.len(), 2);
+    let mut adapters: Vec<Adapter> = config.needs(&["orders"]).map(|need| need.adapter).collect();
+    adapters.sort();
+    adapters.dedup();
+    assert_eq!(adapters, [AuditKey, AwsParameters, AwsSecrets, OciObjects, OciVault, Oracle, Postgres]);
+}
+
+#[test]
+fn a_set_of_one_database_and_one_secret_fits_eight_lines() {
+    assert!(MINIMAL.lines().count() <= 8);
+    let config = parse("examples/minimal.toml", MINIMAL).unwrap();
+    assert_eq!(config.journal, Place::File("./dizzy-state".into()));
+    assert_eq!(config.audit.sinks, [Place::File("./dizzy-audit".into())]);
+    let set = config.set("orders").unwrap();
+    let (database, secret) = (&set.databases[0], &set.secrets[0]);
+    assert_eq!((database.strategy, database.host.as_deref()), (Strategy::Alternating, None));
+    assert_eq!((secret.format, secret.database.as_deref()), (None, Some("rds")));
+    assert_eq!(set.schedule.rule, Rule::OnRequest);
+}
+
+#[test]
+fn two_clouds_in_one_set_resolve() {
+    let config = parse("dizzy-keys.toml", BOTH).unwrap();
+    let set = config.set("orders").unwrap();
+    let strategies: Vec<_> = set.databases.iter().map(|d| (d.name.as_str(), d.strategy)).collect();
+    assert_eq!(strategies, [("adb", Strategy::Rollover), ("rds", Strategy::Alternating)]);
+    assert_eq!(set.secrets[0].format, Some(Format::Blob));
+    assert_eq!(set.database("rds").unwrap().users, ["orders_a", "orders_b"]);
+}
+
+#[test]
+fn what_a_build_lacks_is_said_with_its_place() {
+    let config = parse("dizzy-keys.toml", BOTH).unwrap();
+    let error = config.require(&["orders"], &[Postgres, AwsSecrets]).unwrap_err();
+    assert_eq!(error.mistake, Mistake::Unsupported);
+    assert_eq!(
+        error.to_string(),
+        "dizzy-keys.toml:7:1: sets.orders.databases.adb.engine: this build has no adapter for Oracle databases"
+    );
+    assert_eq!(config.require(&["orders"], &[Postgres, AwsSecrets, Oracle, OciVault]), Ok(()));
+    // Another set's needs are no obstacle.
+    assert_eq!(config.require(&[], &[]), Ok(()));
+    let journal = parse("x.toml", &format!("[journal]\nurl = \"s3://bucket/journal\"\n{MINIMAL}")).unwrap();
+    let error = journal.require(&[], &[Postgres, AwsSecrets]).unwrap_err();
+    assert_eq!(error.to_string(), "x.toml:2:1: journal.url: this build has no adapter for S3");
+}
+
+#[test]
+fn mistyped_keys_are_found_with_line_and_column() {
+    let mut seen = String::new();
+    seen += &broken("users", "usres");
+    seen += &broken("every", "colour");
+    seen += &broken("[sets.orders]", "[jornal]\nurl = 1\n[sets.orders]");
+    seen += &broken("format = \"blob\"", "  fromat = \"blob\"");
+    insta::assert_snapshot!("mistyped_keys_are_found_with_line_and_column", seen);
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_described_and_not_repeated() {
+    let mut seen = String::new();
+    seen += &broken("\"postgres\"", "\"postgresql\"");
+    seen += &broken("\"blob\"", "\"json\"");
+    seen += &broken("every = \"30d\"", "every = 30");
+    seen += &broken("engine = \"postgres\"\n", "");
+    seen += &broken("service", "port = 70000\nservice");
+    for (from, to) in [
+        ("service", "password = \"canary-7f3a\"\nservice"),
+        ("service", "admin = \"canary-7f3a\"\nservice"),
+        ("\"postgres\"", "\"canary-7f3a\""),
+        ("every = \"30d\"", "every = [\"canary-7f3a\"]"),
+        ("\"30d\"", "\"canary-7f3a\""),
+        ("\"30d\"", "canary-7f3a"),
+    ] {
+        let answer = broken(from, to);
+        assert!(!answer.contains("canary"), "{answer}");
+    }
+    insta::assert_snapshot!("values_of_the_wrong_kind_are_described_and_not_repeated", seen);
+}
+
+#[test]
+fn texts_that_are_not_toml_are_found_with_line_and_column() {
+    let mut seen = String::new();
+    seen += &broken("\"30d\"", "\"30d");
+    seen += &broken("users = [\"orders_a\"", "engine = \"postgres\"\nusers = [\"orders_a\"");
+    seen += &broken("[sets.orders.databases.adb]", "[sets.orders.databases.rds]");
+    insta::assert_snapshot!("texts_that_are_not_toml_are_found_with_line_and_column", seen);
+}
+
+#[test]
+fn users_and_strategies_must_fit() {
+    let mut seen = String::new();
+    seen += &broken("[\"orders_a\", \"orders_b\"]", "[\"orders_a\"]");
+    seen += &broken("\nstrategy = \"rollover\"", "");
+    seen += &broken("\"orders_b\"", "\"orders_a\"");
+    seen += &broken("\"orders_b\"", "\"b\", \"c\"");
+    seen += &broken("[\"orders_a\", \"orders_b\"]", "[]");
+    seen += &broken("\"rollover\"", "\"alternating\"");
+    seen += &broken("[\"ORDERS\"]", "[\"A\", \"B\"]");
+    seen += &broken("[\"ORDERS\"]\nstrategy = \"rollover\"", "[\"orders\", \"ORDERS\"]");
+    seen += &broken("users = [\"orders_a\", \"orders_b\"]", "users = [\"a\"]\nstrategy = \"rollover\"");
+    seen += &broken(
+        "[[sets",
+        "[sets.orders.databases.two]\nengine = \"oracle\"\nusers = [\"X\"]\nstrategy = \"rollover\"\n[[sets",
+    );
+    seen += &broken("engine = \"postgres\"", "engine = \"postgres\"\nservice = \"x\"");
+    insta::assert_snapshot!("users_and_strategies_must_fit", seen);
+}
+
+#[test]
+fn names_and_numbers_have_limits() {
+    let mut seen = String::new();
+    seen += &answer(&BOTH.replace("sets.orders", "sets.Orders"));
+    seen += &answer(&BOTH.replace(".rds]", ".\"r d s\"]"));
+    seen += &broken("\"30d\"", "\"30 fortnights\"");
+    seen += &broken("\"30d\"", "\"1s\"");
+    seen += &broken("every = \"30d\"", "every = \"30d\"\nwindow = \"2-4\"");
+    seen += &broken("every = \"30d\"", "every = \"30d\"\nwindow = \"02:00-03:00\"\nspread = \"2h\"");
+    seen += &broken("every = \"30d\"", "window = \"02:00-03:00\"");
+    seen += &broken("every = \"30d\"", "every = \"30d\"\ncron = \"0 3 * * 0\"");
+    seen += &broken("every = \"30d\"", "cron = \"0 3 * *\"");
+    seen += &broken("service", "password = { length = 8 }\nservice");
+    seen += &broken("service", "connect_timeout = \"2h\"\nservice");
+    insta::assert_snapshot!("names_and_numbers_have_limits", seen);
+}
+
+#[test]
+fn excluding_every_symbol_means_no_symbols() {
+    let text = BOTH.replacen("service", "password = { exclude = \"-._~\" }\nservice", 1);
+    let config = parse("x.toml", &text).unwrap();
+    let policy = &config.set("orders").unwrap().database("adb").unwrap().password;
+    assert!(policy.entropy_bits() < crate::password::Policy::default().entropy_bits());
+}
+
+#[test]
+fn secrets_must_publish_every_database_once() {
+    let mut seen = String::new();
+    seen += &broken("\nformat = \"blob\"", "\nformat = \"rds\"");
+    seen += &broken("format = \"blob\"", "database = \"nope\"");
+    seen += &broken("format = \"blob\"", "format = \"blob\"\ndatabase = \"rds\"");
+    seen += &broken("oci-vault:ocid1.vaultsecret.oc1..abc", "aws-sm:prod/orders");
+    seen += &broken("aws-sm:prod/orders", "aws-ssm:/prod/orders");
+    seen += &broken("aws-sm:prod/orders", "aws-sm:prod/orders#password");
+    seen += &broken("aws-sm:prod/orders", "prod/orders");
+    let one_flat = BOTH.replace("format = \"blob\"", "format = \"rds\"\ndatabase = \"rds\"");
+    seen += &answer(one_flat.split("[[sets.orders.secrets]]\nstore = \"oci").next().unwrap());
+    seen += &answer(BOTH.split("[[sets").next().unwrap());
+    insta::assert_snapshot!("secrets_must_publish_every_database_once", seen);
+}
+
+#[test]
+fn two_sets_never_share_a_secret_or_an_account() {
+    let mut seen = String::new();
+    let second = MINIMAL.replace("sets.orders", "sets.billing");
+    seen += &answer(&format!("{MINIMAL}\n{second}"));
+    let host = "engine = \"postgres\"\nhost = \"db.example.net\"";
+    let hosted = MINIMAL.replace("engine = \"postgres\"", host);
+    let second = hosted.replace("sets.orders", "sets.billing").replace("prod/orders", "prod/billing");
+    seen += &answer(&format!("{hosted}\n{second}"));
+    let twin =
+        format!("{hosted}\nformat = \"blob\"\n[sets.orders.databases.twin]\n{host}\nusers = [\"x\", \"orders_a\"]\n");
+    seen += &answer(&twin);
+    insta::assert_snapshot!("two_sets_never_share_a_secret_or_an_account", seen);
+}
+
+#[test]
+fn places_wallets_and_endpoints_are_checked() {
+    let mut seen = String::new();
+    let with = |top: &str| answer(&format!("{top}\n{MINIMAL}"));
+    seen += &with("[journal]\nurl = \"http://x\"");
+    seen += &with("[audit]\nsinks = []");
+    seen += &with("[audit]\nsinks = [\"file:a\", \"file:a\"]");
+    seen += &with("[oci.endpoints]\nvaults = \"http://vault.example.net\"");
+    seen += &broken("service", "wallet = \"https://objectstorage/p/canary-7f3a/w.zip\"\nservice");
+    seen += &broken("service", "wallet = \"oci://ns/bucket\"\nservice");
+    for good in ["[oci.endpoints]\nvaults = \"http://127.0.0.1:8080\"", "[oci.endpoints]\nauth = \"http://[::1]:80/x\""]
+    {
+        parse("x.toml", &format!("{good}\n{MINIMAL}")).unwrap();
+    }
+    let config = parse("x.toml", &format!("[journal]\nurl = \"oci://ns/bucket/a/b/\"\n{MINIMAL}")).unwrap();
+    assert_eq!(config.journal.to_string(), "oci://ns/bucket/a/b");
+    insta::assert_snapshot!("places_wallets_and_endpoints_are_checked", seen);
+}
+
+#[test]
+fn an_unknown_set_is_answered_with_the_nearest() {
+    let mut seen = String::new();
+    let config = parse("dizzy-keys.toml", BOTH).unwrap();
+    let error = config.set("order").unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.hint.as_deref()),
+        ("dizzy-keys.toml: there is no set `order`", Some("did you mean `orders`?"))
+    );
+    assert_eq!(config.set("x").unwrap_err().hint.as_deref(), Some("the sets are: orders"));
+    seen += &answer("");
+    insta::assert_snapshot!("an_unknown_set_is_answered_with_the_nearest", seen);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dizzy-keys.toml");
+    let told = |path: &Path| {
+        let error = load(path).unwrap_err();
+        assert_eq!(error.mistake, Mistake::File);
+        error.to_string().replace(&folder.path().display().to_string(), "FOLDER")
+    };
+    assert_eq!(told(&path), "FOLDER/dizzy-keys.toml: there is no such file");
+    assert_eq!(told(folder.path()), "FOLDER: this is a folder, not a file");
+    write(&path, b"[journal]\n# caf\xe9\n");
+    assert_eq!(told(&path), "FOLDER/dizzy-keys.toml:2:6: the file is not UTF-8 text");
+    write(&path, &vec![b'#'; 5 * 1024 * 1024]);
+    assert_eq!(told(&path), "FOLDER/dizzy-keys.toml: the file is larger than 4 MiB");
+    write(&path, MINIMAL.as_bytes());
+    assert!(load(&path).is_ok());
+}
+
+#[test]
+fn the_fingerprint_follows_what_decisions_depend_on() {
+    let fingerprint = |text: &str| parse("x.toml", text).unwrap().set("orders").unwrap().fingerprint();
+    let base = fingerprint(BOTH);
+    // Written down, because a register holds it: a change here orphans rotations under way.
+    assert_eq!(base, "43f08292d560a11208e2aff4222f401f6afabbb717a6028f6c0723b3a62c62e7");
+    for (from, to) in [
+        ("orders_a", "orders_c"),
+        ("[\"orders_a\", \"orders_b\"]", "[\"orders_b\", \"orders_a\"]"),
+        ("\"rollover\"", "\"single\""),
+        ("prod/orders", "prod/other"),
+        ("\nformat = \"blob\"", ""),
+        ("databases.rds", "databases.pg"),
+    ] {
+        assert_ne!(fingerprint(&BOTH.replace(from, to)), base, "{from} -> {to}");
+    }
+    for (from, to) in [
+        ("30d", "60d"),
+        ("service = \"orders_low\"", "service = \"orders_high\""),
+        ("engine = \"postgres\"", "engine = \"postgres\"\nhost = \"h\"\nstatement_timeout = \"1s\""),
+    ] {
+        assert_eq!(fingerprint(&BOTH.replace(from, to)), base, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn the_schema_is_as_published() {
+    insta::assert_json_snapshot!("schema", schema());
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own file needs no durability")]
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+}
