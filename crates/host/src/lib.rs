@@ -2,7 +2,11 @@
 
 pub mod config;
 pub mod document;
+#[cfg(any(test, feature = "testkit"))]
+pub mod memory;
 pub mod password;
 pub mod port;
 pub mod reference;
 pub mod secret;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;

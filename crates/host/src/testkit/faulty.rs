@@ -1,0 +1,347 @@
+//! The ports with a plan of faults between them and the caller. Each wrapper only names its calls and copies what a
+//! delayed request needs; everything else is decided in `faults`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dizzy_engine::{Capability, Epoch, Generation};
+
+use super::faults::{Faults, Later};
+use crate::{
+    memory::MemoryDatabase,
+    port::{
+        AuditEvent, AuditSink, Change, ChangeKind, Database, Deadline, FenceStamp, FenceState, Inspection, Journal,
+        Labels, Login, PortResult, PrepareStep, SecretReader, SecretStore, Sessions, Stored, StoredVersion, Tag,
+        VersionId, VersionName, Vote,
+    },
+    reference::Reference,
+    secret::{Password, SecretText},
+};
+
+/// How long a delayed request may take once it is delivered.
+const DELIVERY: core::time::Duration = core::time::Duration::from_secs(10);
+
+/// For calls that change nothing.
+const READ: Option<fn() -> PortResult<Later>> = None;
+
+pub(super) struct FaultyDatabase {
+    inner: Arc<dyn Database>,
+    memory: Option<Arc<MemoryDatabase>>,
+    faults: Arc<Faults>,
+}
+
+impl FaultyDatabase {
+    pub(super) fn new(inner: Arc<dyn Database>, memory: Option<Arc<MemoryDatabase>>, faults: Arc<Faults>) -> Self {
+        Self { inner, memory, faults }
+    }
+
+    fn call(&self, verb: &str) -> String {
+        format!("database.{verb}:{}", self.inner.name())
+    }
+}
+
+/// A copy of a change that outlives its caller.
+struct OwnedChange {
+    user: String,
+    old: Password,
+    new: Password,
+    stamp: OwnedStamp,
+    kind: ChangeKind,
+}
+
+struct OwnedStamp {
+    set: String,
+    register: String,
+    epoch: Epoch,
+    generation: Generation,
+}
+
+impl OwnedStamp {
+    fn of(stamp: FenceStamp<'_>) -> Self {
+        Self {
+            set: stamp.set.to_owned(),
+            register: stamp.register.to_owned(),
+            epoch: stamp.epoch,
+            generation: stamp.generation,
+        }
+    }
+
+    fn stamp(&self) -> FenceStamp<'_> {
+        FenceStamp { set: &self.set, register: &self.register, epoch: self.epoch, generation: self.generation }
+    }
+}
+
+impl OwnedChange {
+    fn of(change: &Change<'_>) -> Self {
+        Self {
+            user: change.login.user.to_owned(),
+            old: change.login.password.clone(),
+            new: change.new.clone(),
+            stamp: OwnedStamp::of(change.stamp),
+            kind: change.kind,
+        }
+    }
+
+    fn change(&self) -> Change<'_> {
+        Change {
+            login: Login { user: &self.user, password: &self.old },
+            new: &self.new,
+            stamp: self.stamp.stamp(),
+            kind: self.kind,
+        }
+    }
+}
+
+#[async_trait]
+impl Database for FaultyDatabase {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn capability(&self) -> Capability {
+        self.inner.capability()
+    }
+
+    async fn login(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
+        self.faults.run(self.call("login"), deadline, self.inner.login(login, stamp, deadline), READ).await
+    }
+
+    async fn inspect(
+        &self,
+        login: Login<'_>,
+        users: &[&str],
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<Inspection> {
+        let call = self.inner.inspect(login, users, stamp, deadline);
+        self.faults.run(self.call("inspect"), deadline, call, READ).await
+    }
+
+    async fn sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<Sessions> {
+        let call = self.inner.sessions(login, user, stamp, deadline);
+        self.faults.run(self.call("sessions"), deadline, call, READ).await
+    }
+
+    async fn apply(&self, change: Change<'_>, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            if let Some(memory) = &self.memory {
+                let submitted = memory.submit(&change)?;
+                return Ok(Box::pin(async move { drop(submitted.execute()) }));
+            }
+            let (inner, owned) = (Arc::clone(&self.inner), OwnedChange::of(&change));
+            Ok(Box::pin(async move { drop(inner.apply(owned.change(), Deadline::after(DELIVERY)).await) }))
+        };
+        self.faults.run(self.call("apply"), deadline, self.inner.apply(change, deadline), Some(later)).await
+    }
+
+    async fn vote(&self, change: Change<'_>, deadline: Deadline) -> PortResult<Box<dyn Vote>> {
+        let name = self.call("vote");
+        let inner = self.faults.run(name, deadline, self.inner.vote(change, deadline), READ).await?;
+        Ok(Box::new(FaultyVote { inner, name: self.call("commit"), faults: Arc::clone(&self.faults) }))
+    }
+
+    async fn burn(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<FenceState> {
+        let later = || -> PortResult<Later> {
+            let (inner, stamp) = (Arc::clone(&self.inner), OwnedStamp::of(stamp));
+            let (user, password) = (login.user.to_owned(), login.password.clone());
+            Ok(Box::pin(async move {
+                let login = Login { user: &user, password: &password };
+                drop(inner.burn(login, stamp.stamp(), Deadline::after(DELIVERY)).await);
+            }))
+        };
+        self.faults.run(self.call("burn"), deadline, self.inner.burn(login, stamp, deadline), Some(later)).await
+    }
+
+    async fn prepare_plan(
+        &self,
+        admin: Login<'_>,
+        users: &[&str],
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<Vec<PrepareStep>> {
+        let call = self.inner.prepare_plan(admin, users, stamp, deadline);
+        self.faults.run(self.call("prepare_plan"), deadline, call, READ).await
+    }
+
+    fn prepare_sql(&self, users: &[&str], stamp: FenceStamp<'_>) -> Vec<PrepareStep> {
+        self.inner.prepare_sql(users, stamp)
+    }
+
+    async fn prepare(
+        &self,
+        admin: Login<'_>,
+        users: &[&str],
+        second: Option<Login<'_>>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<Vec<PrepareStep>> {
+        let call = self.inner.prepare(admin, users, second, stamp, deadline);
+        self.faults.run(self.call("prepare"), deadline, call, READ).await
+    }
+}
+
+struct FaultyVote {
+    inner: Box<dyn Vote>,
+    name: String,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Vote for FaultyVote {
+    async fn commit(self: Box<Self>, deadline: Deadline) -> PortResult<()> {
+        // The open transaction goes either to the call or to the delayed request; a fault that uses neither drops it,
+        // which takes the change back.
+        let Self { inner, name, faults } = *self;
+        let slot = std::sync::Mutex::new(Some(inner));
+        let take = || slot.lock().ok().and_then(|mut vote| vote.take());
+        let call = async {
+            match take() {
+                Some(vote) => vote.commit(deadline).await,
+                None => Ok(()),
+            }
+        };
+        let later = || -> PortResult<Later> {
+            let vote = take();
+            Ok(Box::pin(async move {
+                if let Some(vote) = vote {
+                    drop(vote.commit(Deadline::after(DELIVERY)).await);
+                }
+            }))
+        };
+        faults.run(name, deadline, call, Some(later)).await
+    }
+}
+
+pub(super) struct FaultyStore {
+    pub(super) inner: Arc<dyn SecretStore>,
+    pub(super) faults: Arc<Faults>,
+}
+
+impl FaultyStore {
+    fn call(&self, verb: &str) -> String {
+        format!("store.{verb}:{}", self.inner.name())
+    }
+}
+
+#[async_trait]
+impl SecretStore for FaultyStore {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn current(&self, deadline: Deadline) -> PortResult<StoredVersion> {
+        self.faults.run(self.call("current"), deadline, self.inner.current(deadline), READ).await
+    }
+
+    async fn read(&self, id: &VersionId, deadline: Deadline) -> PortResult<StoredVersion> {
+        self.faults.run(self.call("read"), deadline, self.inner.read(id, deadline), READ).await
+    }
+
+    async fn labels(&self, deadline: Deadline) -> PortResult<Labels> {
+        self.faults.run(self.call("labels"), deadline, self.inner.labels(deadline), READ).await
+    }
+
+    async fn stage(&self, name: &VersionName, value: &SecretText, deadline: Deadline) -> PortResult<VersionId> {
+        let later = || -> PortResult<Later> {
+            let (inner, name, value) = (Arc::clone(&self.inner), name.clone(), value.clone());
+            Ok(Box::pin(async move { drop(inner.stage(&name, &value, Deadline::after(DELIVERY)).await) }))
+        };
+        self.faults.run(self.call("stage"), deadline, self.inner.stage(name, value, deadline), Some(later)).await
+    }
+
+    async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, name, id) = (Arc::clone(&self.inner), name.clone(), id.clone());
+            Ok(Box::pin(async move { drop(inner.label(&name, &id, Deadline::after(DELIVERY)).await) }))
+        };
+        self.faults.run(self.call("label"), deadline, self.inner.label(name, id, deadline), Some(later)).await
+    }
+
+    async fn move_pending(&self, from: Option<&VersionId>, to: &VersionId, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, from, to) = (Arc::clone(&self.inner), from.cloned(), to.clone());
+            Ok(Box::pin(async move { drop(inner.move_pending(from.as_ref(), &to, Deadline::after(DELIVERY)).await) }))
+        };
+        let call = self.inner.move_pending(from, to, deadline);
+        self.faults.run(self.call("move_pending"), deadline, call, Some(later)).await
+    }
+
+    async fn promote(&self, from: &VersionId, to: &VersionId, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, from, to) = (Arc::clone(&self.inner), from.clone(), to.clone());
+            Ok(Box::pin(async move { drop(inner.promote(&from, &to, Deadline::after(DELIVERY)).await) }))
+        };
+        self.faults.run(self.call("promote"), deadline, self.inner.promote(from, to, deadline), Some(later)).await
+    }
+
+    async fn prune(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, name, id) = (Arc::clone(&self.inner), name.clone(), id.clone());
+            Ok(Box::pin(async move { drop(inner.prune(&name, &id, Deadline::after(DELIVERY)).await) }))
+        };
+        self.faults.run(self.call("prune"), deadline, self.inner.prune(name, id, deadline), Some(later)).await
+    }
+}
+
+pub(super) struct FaultyJournal {
+    pub(super) inner: Arc<dyn Journal>,
+    pub(super) faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Journal for FaultyJournal {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    async fn read(&self, set: &str, deadline: Deadline) -> PortResult<Option<Stored>> {
+        self.faults.run("journal.read".to_owned(), deadline, self.inner.read(set, deadline), READ).await
+    }
+
+    async fn write(&self, set: &str, expected: Option<&Tag>, bytes: &[u8], deadline: Deadline) -> PortResult<Tag> {
+        let later = || -> PortResult<Later> {
+            let (inner, set, expected) = (Arc::clone(&self.inner), set.to_owned(), expected.cloned());
+            let bytes = bytes.to_vec();
+            Ok(Box::pin(async move {
+                drop(inner.write(&set, expected.as_ref(), &bytes, Deadline::after(DELIVERY)).await);
+            }))
+        };
+        let call = self.inner.write(set, expected, bytes, deadline);
+        self.faults.run("journal.write".to_owned(), deadline, call, Some(later)).await
+    }
+}
+
+pub(super) struct FaultyAudit {
+    pub(super) inner: Arc<dyn AuditSink>,
+    pub(super) faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl AuditSink for FaultyAudit {
+    async fn append(&self, event: &AuditEvent, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, event) = (Arc::clone(&self.inner), event.clone());
+            Ok(Box::pin(async move { drop(inner.append(&event, Deadline::after(DELIVERY)).await) }))
+        };
+        self.faults.run("audit.append".to_owned(), deadline, self.inner.append(event, deadline), Some(later)).await
+    }
+}
+
+pub(super) struct FaultyReader {
+    pub(super) inner: Arc<dyn SecretReader>,
+    pub(super) faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl SecretReader for FaultyReader {
+    async fn read(&self, reference: &Reference, deadline: Deadline) -> PortResult<SecretText> {
+        let call = self.inner.read(reference, deadline);
+        self.faults.run(format!("secret.read:{reference}"), deadline, call, READ).await
+    }
+}
