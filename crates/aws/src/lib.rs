@@ -1,1 +1,21 @@
-//! aws
+//! AWS: the Secrets Manager store, and secret references into Secrets Manager and SSM Parameter Store.
+//!
+//! [`AwsClients`] is the one connection to AWS that both share; nothing touches the network, or reads a file, before the
+//! first call. Error texts of AWS never leave this package: [`failure`] turns codes into the port's words.
+
+mod clients;
+mod failure;
+mod quiet;
+mod reader;
+mod roots;
+mod secrets_manager;
+mod ssm;
+mod token;
+
+pub use clients::{AwsClients, AwsSettings};
+pub use quiet::NOISY_TARGETS;
+pub use reader::AwsSecretReader;
+pub use secrets_manager::{CURRENT, PENDING, PREVIOUS, SecretsManagerStore};
+
+/// Credentials given explicitly instead of by AWS's own chain; their `Debug` hides the key.
+pub use aws_credential_types::Credentials;

@@ -1,7 +1,7 @@
 """moto's server for the sandbox, with the corrections of corrections.py and the test hooks of hooks.py.
 
-Listens on loopback only, on the port given as the one argument or on a free one, and says so in one line:
-`listening on PORT`. Ends when its standard input is closed, so that it dies with whoever started it, however that died.
+Arguments: a port (0: a free one), and optionally a certificate file and its key file for a second, TLS port. Listens on
+loopback only and says so in one line: `listening on PORT [TLS PORT]`. Ends when its standard input is closed, so that it dies with whoever started it, however that died.
 """
 
 import io
@@ -159,9 +159,16 @@ def main():
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     corrections.install()
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
-    server = make_server("127.0.0.1", port, Application(), threaded=True, request_handler=Handler)
+    application = Application()
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=Handler)
+    ports = [server.port]
+    if len(sys.argv) > 3:
+        files = (sys.argv[2], sys.argv[3])
+        tls = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler, ssl_context=files)
+        threading.Thread(target=tls.serve_forever, daemon=True).start()
+        ports.append(tls.port)
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    print(f"listening on {server.port}", flush=True)
+    print("listening on", *ports, flush=True)
     server.serve_forever()
 
 

@@ -23,6 +23,7 @@ pub struct Moto {
     // Closing this is what ends the server when the parent is killed; held only for that.
     _alive: ChildStdin,
     port: u16,
+    tls_port: Option<u16>,
     venv: PathBuf,
 }
 
@@ -98,11 +99,24 @@ impl Moto {
     /// # Errors
     /// As [`start`](Self::start), and if the port is taken.
     pub fn start_on(port: u16) -> Result<Self> {
+        Self::launch(port, &[])
+    }
+
+    /// Starts a server that answers over TLS as well, with the certificate and key in these files.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and if the files cannot be read.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Result<Self> {
+        Self::launch(0, &[certificate, key])
+    }
+
+    fn launch(port: u16, tls: &[&Path]) -> Result<Self> {
         let venv = venv()?;
         let mut errors = tempfile::tempfile().context("no temporary file for the server's messages")?;
         let mut child = Command::new(venv.join("bin/python"))
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/moto_server.py"))
             .arg(port.to_string())
+            .args(tls)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -114,18 +128,29 @@ impl Moto {
         // Blocks until the line is there or the process has ended; nothing else is ever written to this pipe.
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        let Some(port) = line.trim_end().strip_prefix("listening on ").and_then(|port| port.parse().ok()) else {
+        let ports: Option<Vec<u16>> = line
+            .trim_end()
+            .strip_prefix("listening on ")
+            .and_then(|ports| ports.split(' ').map(|port| port.parse().ok()).collect());
+        let ports = ports.unwrap_or_default();
+        let Some(port) = ports.first().copied() else {
             drop(alive);
             let status = child.wait()?;
             bail!("moto did not start ({status}): {}", tail(&mut errors));
         };
-        Ok(Self { child, _alive: alive, port, venv })
+        Ok(Self { child, _alive: alive, port, tls_port: ports.get(1).copied(), venv })
     }
 
     /// `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// `https://localhost:PORT`, if started with TLS.
+    #[must_use]
+    pub fn tls_endpoint(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("https://localhost:{port}"))
     }
 
     /// The environment that points an AWS client here and away from everything else: endpoint, region, a key that opens
@@ -273,6 +298,17 @@ impl Moto {
     /// If the server cannot be reached.
     pub fn keep_unlabelled(&self, kept: Unlabelled) -> Result<()> {
         self.hook("POST", "/dizzy/switches", &json!({"drop_unlabelled": kept == Unlabelled::Vanish})).map(drop)
+    }
+
+    /// From here on moto checks signatures and the rights of users and roles, as far as it can: for Secrets Manager and SSM
+    /// the action, not the resource.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub fn check_signatures(&self) -> Result<()> {
+        let (status, _) = self.http("POST", "/moto-api/reset-auth", "Content-Type: text/plain\r\n", b"0")?;
+        ensure!(status == 200, "moto does not check signatures");
+        Ok(())
     }
 
     /// Marks the secret as managed by another service, as RDS does with its master secrets.

@@ -1,0 +1,17 @@
+//! The AWS adapters against moto, corrected to what AWS documents; the AWS command line is the second judge.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_in_result,
+    clippy::unwrap_used,
+    reason = "a test stops at the first surprise"
+)]
+
+mod bad_worlds;
+mod contract;
+mod mishaps;
+mod references;
+mod silence;
+mod transport;
+mod world;
