@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod document;
+pub mod file;
 #[cfg(any(test, feature = "testkit"))]
 pub mod memory;
 pub mod password;

@@ -51,7 +51,7 @@ async fn an_absent_register_reads_as_none(fixture: &dyn JournalFixture) -> Check
 
 async fn a_register_reads_back_byte_for_byte(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    let bytes: Vec<u8> = "{\"v\":1,\"set\":\"örders\"}\r\n".bytes().cycle().take(40_000).collect();
+    let bytes = format!("{{ \"v\":1,\r\n\t\"set\":\"örders {}\"}}\n", "x".repeat(40_000)).into_bytes();
     let tag = ok("create", journal.write("orders", None, &bytes, soon()).await)?;
     let read = ok("read", journal.read("orders", soon()).await)?;
     ensure(read == Some(Stored { bytes, tag }), || "bytes or tag differ from what was written".to_owned())
@@ -59,22 +59,22 @@ async fn a_register_reads_back_byte_for_byte(fixture: &dyn JournalFixture) -> Ch
 
 async fn creation_never_overwrites(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    ok("create", journal.write("orders", None, b"first", soon()).await)?;
-    refused("create again", journal.write("orders", None, b"second", soon()).await, Kind::Conflict)?;
-    holds(&*journal, "orders", b"first").await
+    ok("create", journal.write("orders", None, br#""first""#, soon()).await)?;
+    refused("create again", journal.write("orders", None, br#""second""#, soon()).await, Kind::Conflict)?;
+    holds(&*journal, "orders", br#""first""#).await
 }
 
 async fn a_write_with_the_right_tag_replaces(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    let tag = ok("create", journal.write("orders", None, b"first", soon()).await)?;
-    ok("replace", journal.write("orders", Some(&tag), b"second", soon()).await)?;
-    holds(&*journal, "orders", b"second").await
+    let tag = ok("create", journal.write("orders", None, br#""first""#, soon()).await)?;
+    ok("replace", journal.write("orders", Some(&tag), br#""second""#, soon()).await)?;
+    holds(&*journal, "orders", br#""second""#).await
 }
 
 async fn every_write_changes_the_tag(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    let first = ok("create", journal.write("orders", None, b"first", soon()).await)?;
-    let second = ok("replace", journal.write("orders", Some(&first), b"second", soon()).await)?;
+    let first = ok("create", journal.write("orders", None, br#""first""#, soon()).await)?;
+    let second = ok("replace", journal.write("orders", Some(&first), br#""second""#, soon()).await)?;
     ensure(first != second, || "the tag is the same after a write".to_owned())?;
     let read = ok("read", journal.read("orders", soon()).await)?;
     ensure(read.map(|stored| stored.tag) == Some(second), || "read and write disagree on the tag".to_owned())
@@ -82,16 +82,20 @@ async fn every_write_changes_the_tag(fixture: &dyn JournalFixture) -> Checked {
 
 async fn a_write_with_an_old_tag_is_a_conflict(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    let old = ok("create", journal.write("orders", None, b"first", soon()).await)?;
-    ok("replace", journal.write("orders", Some(&old), b"second", soon()).await)?;
-    refused("write with the old tag", journal.write("orders", Some(&old), b"third", soon()).await, Kind::Conflict)?;
-    holds(&*journal, "orders", b"second").await
+    let old = ok("create", journal.write("orders", None, br#""first""#, soon()).await)?;
+    ok("replace", journal.write("orders", Some(&old), br#""second""#, soon()).await)?;
+    refused(
+        "write with the old tag",
+        journal.write("orders", Some(&old), br#""third""#, soon()).await,
+        Kind::Conflict,
+    )?;
+    holds(&*journal, "orders", br#""second""#).await
 }
 
 async fn a_write_with_a_tag_never_creates(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    let tag = ok("create another set", journal.write("payments", None, b"first", soon()).await)?;
-    refused("write where none is", journal.write("orders", Some(&tag), b"x", soon()).await, Kind::Conflict)?;
+    let tag = ok("create another set", journal.write("payments", None, br#""first""#, soon()).await)?;
+    refused("write where none is", journal.write("orders", Some(&tag), br#""x""#, soon()).await, Kind::Conflict)?;
     an_absent_register_reads_as_none(fixture).await
 }
 
@@ -99,21 +103,21 @@ async fn sets_do_not_share_a_register(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
     let sets = ["orders", "orders-eu", "orders.eu", "orders_eu", "orders2"];
     for set in sets {
-        ok(set, journal.write(set, None, set.as_bytes(), soon()).await)?;
+        ok(set, journal.write(set, None, &document(set), soon()).await)?;
     }
     for set in sets {
-        holds(&*journal, set, set.as_bytes()).await?;
+        holds(&*journal, set, &document(set)).await?;
     }
     Ok(())
 }
 
 async fn the_other_worker_sees_a_write_at_once(fixture: &dyn JournalFixture) -> Checked {
     let (first, second) = (fixture.first(), fixture.second());
-    let tag = ok("create", first.write("orders", None, b"first", soon()).await)?;
-    holds(&*second, "orders", b"first").await?;
-    ok("replace by the other", second.write("orders", Some(&tag), b"second", soon()).await)?;
-    holds(&*first, "orders", b"second").await?;
-    refused("write with the old tag", first.write("orders", Some(&tag), b"third", soon()).await, Kind::Conflict)
+    let tag = ok("create", first.write("orders", None, br#""first""#, soon()).await)?;
+    holds(&*second, "orders", br#""first""#).await?;
+    ok("replace by the other", second.write("orders", Some(&tag), br#""second""#, soon()).await)?;
+    holds(&*first, "orders", br#""second""#).await?;
+    refused("write with the old tag", first.write("orders", Some(&tag), br#""third""#, soon()).await, Kind::Conflict)
 }
 
 async fn of_many_creations_exactly_one_wins(fixture: &dyn JournalFixture) -> Checked {
@@ -122,8 +126,12 @@ async fn of_many_creations_exactly_one_wins(fixture: &dyn JournalFixture) -> Che
         let outcome = journal.write("orders", None, bytes, soon()).await;
         outcome.map(|_| bytes)
     };
-    let (a, b, c, d) =
-        tokio::join!(create(&*first, b"a"), create(&*second, b"b"), create(&*first, b"c"), create(&*second, b"d"));
+    let (a, b, c, d) = tokio::join!(
+        create(&*first, br#""a""#),
+        create(&*second, br#""b""#),
+        create(&*first, br#""c""#),
+        create(&*second, br#""d""#)
+    );
     let mut winner = None;
     for outcome in [a, b, c, d] {
         match outcome {
@@ -138,7 +146,7 @@ async fn of_many_creations_exactly_one_wins(fixture: &dyn JournalFixture) -> Che
 
 async fn concurrent_increments_lose_no_update(fixture: &dyn JournalFixture) -> Checked {
     let (first, second) = (fixture.first(), fixture.second());
-    ok("create", first.write("orders", None, b"0 -", soon()).await)?;
+    ok("create", first.write("orders", None, br#""0 -""#, soon()).await)?;
     let (one, other) = tokio::join!(count_up(&*first, "a"), count_up(&*second, "b"));
     one.and(other)?;
     let total = number(&read(&*first, "orders").await?)?;
@@ -147,16 +155,16 @@ async fn concurrent_increments_lose_no_update(fixture: &dyn JournalFixture) -> C
 
 async fn a_passed_deadline_is_honoured(fixture: &dyn JournalFixture) -> Checked {
     let journal = fixture.first();
-    let tag = ok("create", journal.write("orders", None, b"first", soon()).await)?;
+    let tag = ok("create", journal.write("orders", None, br#""first""#, soon()).await)?;
     let none = Duration::ZERO;
     let read = returns_in_time("read", none, async |deadline| journal.read("orders", deadline).await).await?;
     if let Ok(stored) = read {
         ensure(stored.is_some(), || "no time to read was reported as no register".to_owned())?;
     }
-    let write = async |deadline| journal.write("orders", Some(&tag), b"second", deadline).await;
+    let write = async |deadline| journal.write("orders", Some(&tag), br#""second""#, deadline).await;
     match returns_in_time("write", none, write).await? {
-        Ok(_) => holds(&*journal, "orders", b"second").await,
-        Err(error) if error.certainty == Certainty::Refused => holds(&*journal, "orders", b"first").await,
+        Ok(_) => holds(&*journal, "orders", br#""second""#).await,
+        Err(error) if error.certainty == Certainty::Refused => holds(&*journal, "orders", br#""first""#).await,
         Err(_) => Ok(()),
     }
 }
@@ -166,8 +174,8 @@ async fn count_up(journal: &dyn Journal, who: &str) -> Checked {
         let mut done = false;
         for _ in 0..ATTEMPTS {
             let stored = read(journal, "orders").await?;
-            let next = format!("{} {who}", number(&stored)? + 1);
-            match journal.write("orders", Some(&stored.tag), next.as_bytes(), soon()).await {
+            let next = document(&format!("{} {who}", number(&stored)? + 1));
+            match journal.write("orders", Some(&stored.tag), &next, soon()).await {
                 Ok(_) => {
                     done = true;
                     break;
@@ -185,9 +193,14 @@ async fn read(journal: &dyn Journal, set: &str) -> Result<Stored, Stop> {
     ok("read", journal.read(set, soon()).await)?.ok_or_else(|| Stop::Broken(format!("{set} has no register")))
 }
 
+/// Registers are JSON documents; a text is the shortest.
+fn document(text: &str) -> Vec<u8> {
+    format!("\"{text}\"").into_bytes()
+}
+
 fn number(stored: &Stored) -> Result<u32, Stop> {
     let text = String::from_utf8_lossy(&stored.bytes);
-    let digits = text.split(' ').next().unwrap_or_default();
+    let digits = text.trim_start_matches('"').split(' ').next().unwrap_or_default();
     digits.parse().map_err(|_| Stop::Broken(format!("`{text}` was never written")))
 }
 
