@@ -1,0 +1,87 @@
+//! `init`: writes the commented example as a configuration file. Asks nothing and overwrites nothing unasked.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
+
+use serde::Serialize;
+
+use crate::{
+    args::{Global, Init},
+    code::Code,
+    render::{self, Text, View},
+    report::{NOTHING_DONE, Report},
+};
+
+/// The example that the repository's tests load.
+pub const EXAMPLE: &str = include_str!("../../../examples/dizzy-keys.toml");
+
+/// What `init` did.
+#[derive(Debug, Serialize)]
+struct Written {
+    /// The file.
+    file: String,
+    /// What to do with it.
+    next: Vec<String>,
+}
+
+impl View for Written {
+    const KIND: &'static str = "init";
+
+    fn text(&self, text: &mut Text) {
+        text.line(format_args!("Wrote {}. Next:", self.file));
+        for (number, step) in self.next.iter().enumerate() {
+            text.line(format_args!("  {}. {step}", number + 1));
+        }
+    }
+}
+
+/// Writes the example to the file that `--config` names.
+///
+/// # Errors
+/// [`Code::FileExists`] without `--force`; [`Code::Output`] if it cannot be written.
+pub fn run(global: &Global, args: &Init) -> Result<(), Report> {
+    let path = &global.config;
+    let exists = path.symlink_metadata().is_ok();
+    if exists && !args.force {
+        return Err(Report::new(Code::FileExists, format!("{} exists already", path.display()), NOTHING_DONE)
+            .hint("name another file with --config, or replace this one with --force"));
+    }
+    write(path, exists).map_err(|error| {
+        let what = format!("{} cannot be written ({})", path.display(), error.kind());
+        Report::new(Code::Output, what, NOTHING_DONE).hint("name a file in a folder that this user may write to")
+    })?;
+    let program = global.invocation();
+    let next = vec![
+        format!("edit it: the sets, their databases, and where they are published"),
+        format!("{program} check"),
+        format!("{program} prepare"),
+        format!("{program} plan SET"),
+    ];
+    render::show(global.output, &Written { file: path.display().to_string(), next })
+}
+
+/// A new file appears whole or not at all; an old one is replaced whole or not at all.
+fn write(path: &Path, exists: bool) -> std::io::Result<()> {
+    let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    let result = File::create(&beside).and_then(|mut file| {
+        file.write_all(EXAMPLE.as_bytes())?;
+        file.sync_all()?;
+        if exists {
+            return fs::rename(&beside, path);
+        }
+        // Fails if somebody made the file meanwhile; renaming would not.
+        let reserved = OpenOptions::new().write(true).create_new(true).open(path)?;
+        drop(reserved);
+        fs::rename(&beside, path)
+    });
+    if result.is_err() {
+        // What is left is an unfinished copy of our own making.
+        drop(fs::remove_file(&beside));
+    }
+    result
+}

@@ -1,0 +1,14 @@
+//! The command line of dizzy-keys: arguments, errors, rendering, and the one place where adapters are put together.
+//!
+//! Decisions are in `dizzy-engine`, I/O is behind the ports of `dizzy-host`. Data goes to standard output, everything else to standard
+//! error. No type that is rendered here can hold a secret.
+
+pub mod args;
+pub mod code;
+pub mod init;
+pub mod logging;
+pub mod render;
+pub mod report;
+mod run;
+
+pub use run::run;

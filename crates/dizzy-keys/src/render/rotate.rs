@@ -1,0 +1,179 @@
+//! `rotate` and `recover`: how each set ended, and which generation logs in where.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    View,
+    moment::length,
+    text::{Text, Tone},
+};
+use crate::{code::Exit, report::Report};
+
+/// What `rotate` did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RotateReport {
+    /// One per set, in the order in which they were rotated.
+    pub sets: Vec<RotateRow>,
+}
+
+/// What `recover` did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RecoverReport {
+    /// One per set.
+    pub sets: Vec<RotateRow>,
+}
+
+/// How a set ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct RotateRow {
+    /// The set.
+    pub set: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The generation that is published at the end, if known.
+    pub generation: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+    /// How long a published credential did not log in, in milliseconds; 0 with alternating and rollover; `None` if not known.
+    pub lockout_ms: Option<u64>,
+    /// Calls to clouds that are billed.
+    pub billable_calls: Option<u64>,
+    /// Which credentials log in, as far as known.
+    pub working: Vec<Working>,
+    /// The error, if there is one.
+    pub error: Option<Report>,
+}
+
+/// A user whose password is known to work.
+#[derive(Clone, Debug, Serialize)]
+pub struct Working {
+    /// The database.
+    pub database: String,
+    /// The user.
+    pub user: String,
+    /// The generation of the password that logs in.
+    pub generation: u64,
+    /// Whether some CURRENT publishes it.
+    pub published: bool,
+}
+
+/// How a set ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Refused before anything was changed.
+    Failed,
+    /// Another worker holds it.
+    Held,
+    /// There was nothing to do.
+    Nothing,
+    /// The next generation is published, and every published credential was seen to log in.
+    Rotated,
+    /// It was undone: the old generation is published and works.
+    RolledBack,
+    /// It can neither go on nor back by itself.
+    Stuck,
+    /// Decided; the next run finishes it.
+    Unfinished,
+}
+
+impl Outcome {
+    fn word(self) -> String {
+        match self {
+            Self::Failed => Tone::Bad.paint("FAILED"),
+            Self::Held => Tone::Warn.paint("held by another worker"),
+            Self::Nothing => Tone::Faint.paint("nothing to do"),
+            Self::Rotated => Tone::Good.paint("rotated"),
+            Self::RolledBack => Tone::Warn.paint("ROLLED BACK"),
+            Self::Stuck => Tone::Bad.paint("STUCK"),
+            Self::Unfinished => Tone::Warn.paint("UNFINISHED"),
+        }
+    }
+}
+
+impl RotateReport {
+    /// The exit code: that of the worst set.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        worst(&self.sets)
+    }
+}
+
+impl RecoverReport {
+    /// The exit code: that of the worst set.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        worst(&self.sets)
+    }
+}
+
+impl View for RotateReport {
+    const KIND: &'static str = "rotate";
+
+    fn text(&self, text: &mut Text) {
+        show(&self.sets, "No set is due.", text);
+    }
+
+    fn derived(&self) -> BTreeMap<&'static str, Value> {
+        BTreeMap::from([("exit", json!(self.exit().number()))])
+    }
+}
+
+impl View for RecoverReport {
+    const KIND: &'static str = "recover";
+
+    fn text(&self, text: &mut Text) {
+        show(&self.sets, "No set is unfinished.", text);
+    }
+
+    fn derived(&self) -> BTreeMap<&'static str, Value> {
+        BTreeMap::from([("exit", json!(self.exit().number()))])
+    }
+}
+
+fn worst(sets: &[RotateRow]) -> Exit {
+    let errors = sets.iter().filter_map(|row| row.error.as_ref()).map(Report::exit_code);
+    errors.max().unwrap_or(Exit::Done)
+}
+
+fn show(sets: &[RotateRow], none: &str, text: &mut Text) {
+    if sets.is_empty() {
+        text.line(none);
+        return;
+    }
+    let rows: Vec<Vec<String>> = sets
+        .iter()
+        .map(|row| {
+            vec![
+                row.set.clone(),
+                row.outcome.word(),
+                row.generation.map_or_else(|| "-".to_owned(), |generation| format!("g{generation}")),
+                length(row.ms),
+                row.lockout_ms
+                    .map_or_else(|| "-".to_owned(), |ms| if ms == 0 { "none".to_owned() } else { length(ms) }),
+                row.billable_calls.map(|calls| calls.to_string()).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    text.table(&["SET", "OUTCOME", "PUBLISHED", "TIME", "LOCKOUT", "CALLS"], &rows);
+    for row in sets.iter().filter(|row| row.error.is_some() || !row.working.is_empty()) {
+        text.line("");
+        if let Some(error) = &row.error {
+            text.line(format_args!("{}: {error}", row.set));
+            text.line(format_args!("  state: {}", error.state()));
+            if let Some(hint) = error.next() {
+                text.line(format_args!("  hint: {hint}"));
+            }
+        }
+        for working in &row.working {
+            let published = if working.published { ", published" } else { "" };
+            text.line(format_args!(
+                "  logs in: {} on {} with g{}{published}",
+                working.user, working.database, working.generation
+            ));
+        }
+    }
+}

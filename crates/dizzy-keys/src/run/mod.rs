@@ -1,0 +1,107 @@
+//! From the arguments to an exit code: which command runs, and how its error is told.
+
+mod confirm;
+mod rotation;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{
+    Parser as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use dizzy_host::config;
+use serde::Serialize;
+
+use crate::{
+    args::{self, Cli, Command, Output},
+    code::{Code, Exit},
+    init, logging, render,
+    report::{NOTHING_DONE, Report},
+};
+
+/// Runs the command that the arguments name, and tells its error.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(not_a_command(&error, wanted_output(&args))),
+    };
+    logging::start(&cli.global);
+    let output = cli.global.output;
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(report) => {
+            report.tell(output);
+            report.exit_code().into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, Report> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Init(args) => init::run(&global, &args).map(|()| Exit::Done),
+        Command::Schema => schema().map(|()| Exit::Done),
+        Command::Completions(args) => render::print(&args::completions(args.shell)).map(|()| Exit::Done),
+        Command::Check(args) => rotation::check(&global, &args),
+        Command::Plan(args) => rotation::plan(&global, &args),
+        Command::Prepare(args) => rotation::prepare(&global, &args),
+        Command::Recover(args) => rotation::recover(&global, &args),
+        Command::Rotate(args) => rotation::rotate(&global, &args),
+        Command::Status(args) => rotation::status(&global, &args),
+        Command::Verify(args) => rotation::verify(&global, &args),
+    }
+}
+
+/// The schema is JSON in either output form.
+fn schema() -> Result<(), Report> {
+    render::print(pretty(&config::schema())?.as_bytes())
+}
+
+fn pretty(value: &impl Serialize) -> Result<String, Report> {
+    serde_json::to_string_pretty(value)
+        .map(|json| json + "\n")
+        .map_err(|_| Report::new(Code::Internal, "the schema cannot be written as JSON", NOTHING_DONE))
+}
+
+/// Help and version go to standard output; anything else is a usage error in our form.
+fn not_a_command(error: &clap::Error, output: Output) -> Exit {
+    let kind = error.kind();
+    let asked_for = matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if asked_for || kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // A reader that has gone away is no error, and there is nothing else to say.
+        drop(error.print());
+        return if asked_for { Exit::Done } else { Exit::Usage };
+    }
+    // The first paragraph of clap's own rendering is the message; usage and tips follow.
+    let rendered = error.render().to_string();
+    let message = rendered.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    let suggested = error.context().find_map(|(kind, value)| match (kind, value) {
+        (
+            ContextKind::SuggestedArg | ContextKind::SuggestedSubcommand | ContextKind::SuggestedValue,
+            ContextValue::String(name),
+        ) => Some(name.clone()),
+        (
+            ContextKind::SuggestedArg | ContextKind::SuggestedSubcommand | ContextKind::SuggestedValue,
+            ContextValue::Strings(names),
+            // From the least to the most alike.
+        ) => names.last().cloned(),
+        _ => None,
+    });
+    let hint = match suggested {
+        Some(name) => format!("did you mean `{name}`? `dizzy-keys --help` lists everything"),
+        None => "`dizzy-keys --help` lists the commands, `dizzy-keys COMMAND --help` what each takes".to_owned(),
+    };
+    let report = Report::new(Code::Usage, lines.join(" "), NOTHING_DONE).hint(hint);
+    report.tell(output);
+    report.exit_code()
+}
+
+/// The output form that was asked for, as far as it can be told from arguments that cannot be understood.
+fn wanted_output(args: &[OsString]) -> Output {
+    let texts: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    let pairs = texts.windows(2).any(|pair| matches!(pair, ["--output" | "-o", "json"]));
+    let joined = texts.iter().any(|arg| matches!(*arg, "--output=json" | "-o=json" | "-ojson"));
+    if pairs || joined { Output::Json } else { Output::Text }
+}
