@@ -120,6 +120,8 @@ impl Run<'_> {
                 self.w.stage = Stage::Settle { then, attempt };
                 Ok(Next::Effects(vec![Effect::ReadRegister], Pace::Now))
             }
+            // An Intent that was refused leaves nothing behind but our lease.
+            Some(Outcome::Refused(_)) if then == Then::Intent => self.release(Finish::Failed),
             _ => Ok(Next::Done(ended_or(&then, Finish::JournalLost))),
         }
     }

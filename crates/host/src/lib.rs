@@ -2,12 +2,14 @@
 
 pub mod config;
 pub mod document;
+pub mod driver;
 pub mod file;
 #[cfg(any(test, feature = "testkit"))]
 pub mod memory;
 pub mod password;
 pub mod port;
 pub mod reference;
+pub mod register;
 pub mod secret;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;

@@ -13,6 +13,7 @@ impl Run<'_> {
         let register = match only(answers) {
             Some(Outcome::Register(Some(register))) => register,
             Some(Outcome::Register(None)) => return Ok(Next::Done(Finish::NoRegister)),
+            Some(Outcome::Refused(Reason::Permanent)) => return Ok(Next::Done(Finish::JournalLost)),
             _ if self.has_budget() => return Ok(Next::Effects(vec![Effect::ReadRegister], Pace::BackOff)),
             _ => return Ok(Next::Done(Finish::JournalLost)),
         };
@@ -167,7 +168,7 @@ impl Run<'_> {
     }
 
     /// Ends the run before anything was changed, and lets others have the set.
-    fn release(&mut self, finish: Finish) -> Decision {
+    pub(super) fn release(&mut self, finish: Finish) -> Decision {
         self.write(Then::Ended(finish), |_| ())
     }
 }

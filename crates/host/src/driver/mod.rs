@@ -1,0 +1,97 @@
+//! The driver: runs the engine's steps against the ports of one rotation set.
+//!
+//! It decides nothing. It turns generations into passwords and version ids, asks the ports, and hands every answer back as
+//! applied, refused or unknown. It also keeps the promises that need a clock: deadlines, pauses, the longest life of a worker.
+
+mod adopt;
+mod audit;
+mod execute;
+mod keyring;
+mod observe;
+mod report;
+mod run;
+mod trouble;
+
+use std::sync::Arc;
+
+use dizzy_engine::{DatabaseIx, DatabasePlan, Generation, Plan, StorePlan, Strategy};
+
+pub use self::{
+    adopt::{Adoption, AdoptionReport, AdoptionWants},
+    observe::{Observer, Point, Quiet},
+    report::{Report, Verdict},
+    run::{Limits, Run},
+    trouble::{Target, Trouble},
+};
+use crate::{
+    config::{OnActiveSessions, RotationSet},
+    document::Format,
+    port::{AuditSink, Clock, Database, Journal, Randomness, SecretStore, StoredVersion},
+};
+
+/// One secret of an open set.
+pub struct OpenSecret {
+    /// The store.
+    pub store: Arc<dyn SecretStore>,
+    /// How credentials are laid out in it.
+    pub format: Format,
+    /// What was read from CURRENT when the set was opened; used once, so that opening costs no extra call.
+    pub first_look: std::sync::Mutex<Option<StoredVersion>>,
+    /// Places (in the set) of the databases that it publishes.
+    pub covers: Vec<usize>,
+}
+
+/// A rotation set with its ports.
+pub struct OpenSet {
+    /// Its configuration.
+    pub config: RotationSet,
+    /// Its databases, in the configuration's order.
+    pub databases: Vec<Arc<dyn Database>>,
+    /// Its secrets, in the configuration's order.
+    pub secrets: Vec<OpenSecret>,
+    /// Where the register is.
+    pub journal: Arc<dyn Journal>,
+    /// Where audit events go.
+    pub audit: Arc<dyn AuditSink>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Unpredictable bytes.
+    pub randomness: Arc<dyn Randomness>,
+    /// Who we are, for people: host and process.
+    pub who: String,
+}
+
+impl OpenSet {
+    /// The engine's plan.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let databases: Vec<DatabasePlan> = self
+            .config
+            .databases
+            .iter()
+            .zip(&self.databases)
+            .map(|(config, port)| DatabasePlan::new(config.strategy, port.capability()))
+            .collect();
+        // Consumers of a `single` may try PENDING next; nobody else needs it moved.
+        let announce = databases.iter().any(|d| d.strategy == Strategy::Single);
+        Plan::new(databases, vec![StorePlan { announce }; self.secrets.len()])
+    }
+
+    /// The first secret that publishes a database: it decides the database's password of each generation.
+    fn lead(&self, database: usize) -> Option<usize> {
+        self.secrets.iter().position(|secret| secret.covers.contains(&database))
+    }
+
+    fn database_name(&self, ix: DatabaseIx) -> &str {
+        self.config.databases.get(usize::from(ix.0)).map_or("", |d| d.name.as_str())
+    }
+
+    fn on_active_sessions(&self) -> OnActiveSessions {
+        self.config.on_active_sessions
+    }
+}
+
+/// A generation for messages.
+fn number(generation: Generation) -> u64 {
+    generation.0
+}

@@ -1,0 +1,66 @@
+//! What a run did, for the command line and for functions: the verdict, what is true now, and what went wrong on the way.
+
+use dizzy_engine::{Finish, Generation, Phase, Violation};
+
+use super::trouble::Trouble;
+use crate::register::Document;
+
+/// The end of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Name of the set.
+    pub set: String,
+    /// How the engine ended.
+    pub finish: Finish,
+    /// The rule that stopped it, if one did: a defect, or a register that was edited by hand.
+    pub violation: Option<Violation>,
+    /// The phase that the register was left in, as far as this worker knows.
+    pub phase: Phase,
+    /// The generation that the register publishes.
+    pub generation: Generation,
+    /// The generation that is not at rest, if any.
+    pub under_way: Option<Generation>,
+    /// Whether this run issued it.
+    pub originator: bool,
+    /// Calls that did not simply work, the latest per target and kind.
+    pub troubles: Vec<Trouble>,
+    /// Audit events that are not durable.
+    pub audit_missing: usize,
+    /// The register as last read or written.
+    pub document: Option<Document>,
+}
+
+/// The verdict, as exit codes mean it (product.md §6).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Done.
+    Done,
+    /// Not done; the old credentials are valid everywhere.
+    OldIsValid,
+    /// A person must look.
+    NeedsHuman,
+    /// Another worker holds the set.
+    Busy,
+    /// Decided, and the next run finishes it.
+    Unfinished,
+}
+
+impl Report {
+    /// The verdict.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.finish {
+            Finish::Rotated(_) | Finish::NothingToDo => Verdict::Done,
+            Finish::RolledBack(_) | Finish::WindowOpen(_) | Finish::Draining(_) | Finish::NoRegister => {
+                Verdict::OldIsValid
+            }
+            Finish::Busy(_) | Finish::Fenced => Verdict::Busy,
+            Finish::Stuck | Finish::Misfit | Finish::Drift => Verdict::NeedsHuman,
+            Finish::Failed | Finish::JournalLost | Finish::Unfinished => match self.phase {
+                Phase::Idle => Verdict::OldIsValid,
+                Phase::Intent | Phase::Commit | Phase::Abort => Verdict::Unfinished,
+                Phase::Stuck => Verdict::NeedsHuman,
+            },
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The journal register as it is stored: one JSON document per set (rulings §1.1), with names instead of positions.
+//!
+//! The engine decides over [`dizzy_engine::Register`]; here it meets what only the host needs: version ids, the register's random
+//! id, the fingerprint of the configuration. Never a secret. A document of a newer version is refused.
+
+use std::collections::BTreeMap;
+
+use dizzy_engine::{
+    DatabaseRegister, Epoch, Generation, Owner, Phase, Plan, Register, Timestamp, UserIx, UserRegister, Window,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{config::RotationSet, port::VersionId};
+
+/// The version of the document that this program writes, and the highest that it reads.
+pub const VERSION: u32 = 1;
+/// Largest document that is read, in bytes. One with 64 databases and 64 secrets has some 40 KiB.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// A register document.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Version of this layout.
+    pub v: u32,
+    /// The register's random id, made at creation: 32 hex digits.
+    pub register: String,
+    /// Name of the rotation set.
+    pub set: String,
+    /// Whether the adoption of the set's existing credentials is complete; nothing rotates before.
+    pub adopted: bool,
+    /// Highest epoch taken.
+    pub epoch: u64,
+    /// Who wrote this.
+    pub owner: OwnerDocument,
+    /// When the present owner took the set, if anything of it may still act; milliseconds since 1970.
+    pub taken: Option<i64>,
+    /// When nothing of earlier owners can act any more; milliseconds since 1970.
+    pub quiet: Option<i64>,
+    /// `idle`, `intent`, `commit`, `abort` or `stuck`.
+    pub phase: String,
+    /// The phase before it got stuck; equal to `phase` otherwise.
+    pub was: String,
+    /// The generation published at rest, and the base of the one under way.
+    pub current: u64,
+    /// The generation under way.
+    pub next: Option<u64>,
+    /// Highest generation ever issued.
+    pub last: u64,
+    /// Generations kept in the stores under their names.
+    pub kept: Vec<u64>,
+    /// The databases, by name.
+    pub databases: BTreeMap<String, DatabaseDocument>,
+    /// The secrets, by reference: the version id of each kept generation.
+    pub stores: BTreeMap<String, BTreeMap<u64, String>>,
+    /// Fingerprint of the configuration that the generation under way was issued for, or that was last at rest.
+    pub target: String,
+    /// When `current` came to rest; milliseconds since 1970.
+    pub rotated: Option<i64>,
+    /// How the last run ended, in one word.
+    pub outcome: Option<String>,
+    /// Head of the audit trail; filled once the trail is signed.
+    pub audit: Option<serde_json::Value>,
+    /// No rotation by schedule before this time; milliseconds since 1970.
+    pub pause: Option<i64>,
+}
+
+/// Who wrote a register.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerDocument {
+    /// Different in every write: the worker's random id and its write counter.
+    pub nonce: String,
+    /// Host and process, for people.
+    pub who: String,
+    /// Until when others are asked to wait; milliseconds since 1970.
+    pub until: i64,
+}
+
+/// One database.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseDocument {
+    /// `alternating`, `rollover` or `single`.
+    pub strategy: String,
+    /// `row-fence` or `statement-cas`.
+    pub capability: String,
+    /// The user that `current` publishes.
+    pub live: String,
+    /// Its users, by name.
+    pub users: BTreeMap<String, UserDocument>,
+    /// Whether the unfenced change to `next` may have been sent.
+    pub sent: bool,
+    /// When the open rollover window ends; milliseconds since 1970.
+    pub window: Option<i64>,
+}
+
+/// One user.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserDocument {
+    /// The generation it was last seen on.
+    pub known: Option<u64>,
+    /// Generations that may have been sent since; at most two.
+    pub maybe: Vec<u64>,
+}
+
+/// Why a document cannot be used.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum DocumentError {
+    /// Written by a newer program.
+    #[error("the register has version {found}; this program knows version {VERSION}")]
+    Newer {
+        /// Its version.
+        found: u64,
+    },
+    /// It is not a register.
+    #[error("the register cannot be read (line {line}, column {column})")]
+    Malformed {
+        /// Where.
+        line: usize,
+        /// Where.
+        column: usize,
+    },
+    /// It belongs to another set.
+    #[error("the register is that of the set `{found}`")]
+    OtherSet {
+        /// Whose it is.
+        found: String,
+    },
+    /// Databases, users or secrets differ from the configuration.
+    #[error("the register does not describe {what}")]
+    Misfit {
+        /// What it lacks.
+        what: String,
+    },
+}
+
+impl Document {
+    /// Reads a stored register.
+    ///
+    /// # Errors
+    /// If it is newer, malformed, or of another set.
+    pub fn parse(bytes: &[u8], set: &str) -> Result<Self, DocumentError> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u64,
+        }
+        let malformed = |e: serde_json::Error| DocumentError::Malformed { line: e.line(), column: e.column() };
+        if bytes.len() > MAX_BYTES {
+            return Err(DocumentError::Malformed { line: 0, column: 0 });
+        }
+        let version: Version = serde_json::from_slice(bytes).map_err(malformed)?;
+        if version.v > u64::from(VERSION) {
+            return Err(DocumentError::Newer { found: version.v });
+        }
+        let document: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        if document.set != set {
+            return Err(DocumentError::OtherSet { found: document.set });
+        }
+        Ok(document)
+    }
+
+    /// The bytes to store: indented JSON, so that a person can read it with `cat`.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// The engine's view, in the order of the configuration.
+    ///
+    /// # Errors
+    /// If a database or user of the configuration is not in it, or a phase is unknown.
+    pub fn to_engine(&self, set: &RotationSet) -> Result<Register, DocumentError> {
+        let misfit = |what: String| DocumentError::Misfit { what };
+        let phase = |text: &str| phase_of(text).ok_or_else(|| misfit(format!("a known phase (`{text}`)")));
+        let mut databases = Vec::new();
+        for wanted in &set.databases {
+            let name = &wanted.name;
+            let entry = self.databases.get(name).ok_or_else(|| misfit(format!("the database `{name}`")))?;
+            let users: Option<Vec<UserRegister>> =
+                wanted.users.iter().map(|user| entry.users.get(user).map(UserDocument::to_engine)).collect();
+            let users = users.ok_or_else(|| misfit(format!("every user of the database `{name}`")))?;
+            let live = wanted.users.iter().position(|user| *user == entry.live);
+            let live = live.and_then(|at| u8::try_from(at).ok()).map(UserIx);
+            databases.push(DatabaseRegister {
+                live: live.ok_or_else(|| misfit(format!("the user `{}` of `{name}`", entry.live)))?,
+                users,
+                sent: entry.sent,
+                window: entry.window.map(|until| Window { until: Timestamp(until) }),
+            });
+        }
+        for secret in &set.secrets {
+            let name = secret.store.to_string();
+            if !self.stores.contains_key(&name) {
+                return Err(misfit(format!("the secret `{name}`")));
+            }
+        }
+        let (worker, write) = self.owner.parse().ok_or_else(|| misfit("its owner".to_owned()))?;
+        Ok(Register {
+            epoch: Epoch(self.epoch),
+            owner: Owner { worker, write, until: Timestamp(self.owner.until) },
+            taken: self.taken.map(Timestamp),
+            quiet: self.quiet.map(Timestamp),
+            phase: phase(&self.phase)?,
+            was: phase(&self.was)?,
+            current: Generation(self.current),
+            next: self.next.map(Generation),
+            last: Generation(self.last),
+            kept: self.kept.iter().copied().map(Generation).collect(),
+            databases,
+        })
+    }
+
+    /// The document with the engine's part replaced.
+    #[must_use]
+    pub fn with_engine(&self, set: &RotationSet, plan: &Plan, register: &Register, who: &str) -> Self {
+        let mut document = self.clone();
+        document.v = VERSION;
+        document.epoch = register.epoch.0;
+        document.owner = OwnerDocument {
+            nonce: format!("{:016x}-{}", register.owner.worker, register.owner.write),
+            who: who.to_owned(),
+            until: register.owner.until.0,
+        };
+        document.taken = register.taken.map(|t| t.0);
+        document.quiet = register.quiet.map(|t| t.0);
+        phase_name(register.phase).clone_into(&mut document.phase);
+        phase_name(register.was).clone_into(&mut document.was);
+        document.current = register.current.0;
+        document.next = register.next.map(|g| g.0);
+        document.last = register.last.0;
+        document.kept = register.kept.iter().map(|g| g.0).collect();
+        document.databases = set
+            .databases
+            .iter()
+            .zip(plan.databases.iter().zip(&register.databases))
+            .map(|(named, (plan, entry))| {
+                let live = named.users.get(usize::from(entry.live.0)).cloned().unwrap_or_default();
+                let users = named.users.iter().cloned().zip(entry.users.iter().map(UserDocument::from_engine));
+                let document = DatabaseDocument {
+                    strategy: strategy_name(plan.strategy).to_owned(),
+                    capability: capability_name(plan.capability).to_owned(),
+                    live,
+                    users: users.collect(),
+                    sent: entry.sent,
+                    window: entry.window.map(|w| w.until.0),
+                };
+                (named.name.clone(), document)
+            })
+            .collect();
+        document
+    }
+
+    /// The version id of a generation in a secret.
+    #[must_use]
+    pub fn version(&self, secret: &str, generation: Generation) -> Option<VersionId> {
+        self.stores.get(secret)?.get(&generation.0).cloned().map(VersionId)
+    }
+
+    /// Which generation a version of a secret is, if it is one that is recorded.
+    #[must_use]
+    pub fn generation_of(&self, secret: &str, version: &VersionId) -> Option<Generation> {
+        let versions = self.stores.get(secret)?;
+        versions.iter().find(|(_, id)| **id == version.0).map(|(g, _)| Generation(*g))
+    }
+
+    /// Records the version id of a generation.
+    pub fn record_version(&mut self, secret: &str, generation: Generation, version: &VersionId) {
+        self.stores.entry(secret.to_owned()).or_default().insert(generation.0, version.0.clone());
+    }
+
+    /// Forgets the version ids of generations that are not kept.
+    pub fn forget_dropped(&mut self) {
+        let kept = self.kept.clone();
+        for versions in self.stores.values_mut() {
+            versions.retain(|generation, _| kept.contains(generation));
+        }
+    }
+}
+
+impl OwnerDocument {
+    fn parse(&self) -> Option<(u64, u64)> {
+        let (worker, write) = self.nonce.split_once('-')?;
+        Some((u64::from_str_radix(worker, 16).ok()?, write.parse().ok()?))
+    }
+}
+
+impl UserDocument {
+    fn to_engine(&self) -> UserRegister {
+        UserRegister { known: self.known.map(Generation), maybe: self.maybe.iter().copied().map(Generation).collect() }
+    }
+
+    fn from_engine(user: &UserRegister) -> Self {
+        Self { known: user.known.map(|g| g.0), maybe: user.maybe.iter().map(|g| g.0).collect() }
+    }
+}
+
+/// The word for a phase.
+#[must_use]
+pub const fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Intent => "intent",
+        Phase::Commit => "commit",
+        Phase::Abort => "abort",
+        Phase::Stuck => "stuck",
+    }
+}
+
+fn phase_of(name: &str) -> Option<Phase> {
+    [Phase::Idle, Phase::Intent, Phase::Commit, Phase::Abort, Phase::Stuck]
+        .into_iter()
+        .find(|phase| phase_name(*phase) == name)
+}
+
+/// The word for a strategy.
+#[must_use]
+pub const fn strategy_name(strategy: dizzy_engine::Strategy) -> &'static str {
+    match strategy {
+        dizzy_engine::Strategy::Alternating => "alternating",
+        dizzy_engine::Strategy::Rollover => "rollover",
+        dizzy_engine::Strategy::Single => "single",
+    }
+}
+
+/// The word for a capability.
+#[must_use]
+pub const fn capability_name(capability: dizzy_engine::Capability) -> &'static str {
+    match capability {
+        dizzy_engine::Capability::RowFence => "row-fence",
+        dizzy_engine::Capability::StatementCas => "statement-cas",
+    }
+}
