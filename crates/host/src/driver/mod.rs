@@ -10,6 +10,8 @@ mod keyring;
 mod observe;
 mod report;
 mod run;
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::sync::Arc;
