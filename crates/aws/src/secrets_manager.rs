@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -55,6 +55,8 @@ pub struct SecretsManagerStore {
     salt: String,
     // Versions that this process staged: only these are worth waiting for when a read does not find them.
     written: Mutex<BTreeSet<VersionId>>,
+    // Our names as last seen or moved by this process; `None` before the first look.
+    names: Mutex<Option<BTreeMap<VersionName, VersionId>>>,
 }
 
 impl SecretsManagerStore {
@@ -68,6 +70,7 @@ impl SecretsManagerStore {
             name: format!("aws-sm:{id}"),
             salt: salt.to_owned(),
             written: Mutex::default(),
+            names: Mutex::default(),
         }
     }
 
@@ -172,11 +175,55 @@ impl SecretsManagerStore {
         }
     }
 
+    /// Refuses a stage whose name sits on another version already.
+    ///
+    /// PutSecretValue would move the label there without a word ([api]: "Secrets Manager removes the label from the other
+    /// version and attaches it to this version"), and the other version might be left with none. Costs a call only if
+    /// nobody has read the labels yet, or if they were seen there. A label put elsewhere between the look and the put
+    /// would still be taken; only an adoption of the very generation that is being staged could do that.
+    async fn refuse_to_take_the_name(
+        &self,
+        call: &Call<'_>,
+        name: &VersionName,
+        id: &VersionId,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        let seen = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if seen.is_some_and(|names| names.get(name).is_none_or(|on| on == id)) {
+            return Ok(());
+        }
+        let looking = Call { effect: Effect::Read, action: "secretsmanager:DescribeSecret", ..*call };
+        let secret = self.describe(&looking, deadline).await?;
+        if let Some(reason) = self.unusable(&looking, &secret, None) {
+            return Err(reason);
+        }
+        match self.note_all(&secret).named.get(name) {
+            Some(on) if on != id => Err(call.refused(Kind::Exists)),
+            _ => Ok(()),
+        }
+    }
+
     /// After a move of our own name was refused as a conflict: where is the name now?
     async fn whereabouts(&self, name: &VersionName, deadline: Deadline) -> PortResult<Option<VersionId>> {
         let call = self.call("read the labels of", "secretsmanager:DescribeSecret", Effect::Read);
         let secret = self.describe(&call, deadline).await?;
-        Ok(labels_of(&secret).named.remove(name))
+        Ok(self.note_all(&secret).named.remove(name))
+    }
+
+    fn note_all(&self, secret: &DescribeSecretOutput) -> Labels {
+        let labels = labels_of(secret);
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Some(labels.named.clone());
+        labels
+    }
+
+    /// `None`: the name is on no version.
+    fn note(&self, name: &VersionName, on: Option<&VersionId>) {
+        if let Some(names) = self.names.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            match on {
+                Some(id) => names.insert(name.clone(), id.clone()),
+                None => names.remove(name),
+            };
+        }
     }
 
     fn remember(&self, id: &VersionId) {
@@ -224,7 +271,7 @@ impl SecretStore for SecretsManagerStore {
         let region = &self.clients.loaded(&call, deadline).await?.region;
         match self.unusable(&call, &secret, Some(region)) {
             Some(reason) => Err(reason),
-            None => Ok(labels_of(&secret)),
+            None => Ok(self.note_all(&secret)),
         }
     }
 
@@ -237,6 +284,7 @@ impl SecretStore for SecretsManagerStore {
         }
         let aws = self.clients.loaded(&call, deadline).await?;
         let id = VersionId(token_for(&self.salt, &self.id, name));
+        self.refuse_to_take_the_name(&call, name, &id, deadline).await?;
         // Always with our label, and with no other: without any, AWS moves CURRENT at once.
         let request = aws
             .secrets_manager
@@ -261,35 +309,46 @@ impl SecretStore for SecretsManagerStore {
         if !stored.version_stages().contains(&name.to_string()) {
             self.label(name, &id, deadline).await?;
         }
+        self.note(name, Some(&id));
         Ok(id)
     }
 
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
         let call = self.call("label a version of", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
         match self.relabel(&call, &name.to_string(), None, Some(id), deadline).await {
+            Ok(()) => {
+                self.note(name, Some(id));
+                Ok(())
+            }
             // AWS answers alike whether the label is on another version or on this one already.
             Err(error) if error.kind == Kind::Conflict => match self.whereabouts(name, deadline).await? {
                 Some(on) if on == *id => Ok(()),
                 _ => Err(error),
             },
-            answer => answer,
+            Err(error) => Err(error),
         }
     }
 
     async fn move_pending(&self, from: Option<&VersionId>, to: &VersionId, deadline: Deadline) -> PortResult<()> {
         let call = self.call("move PENDING of", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
-        // A conflict may be our own earlier attempt, whose reply was lost: only the labels can tell.
-        self.relabel(&call, PENDING, from, Some(to), deadline).await.map_err(conflict_is_unknown)
+        self.relabel(&call, PENDING, from, Some(to), deadline).await
     }
 
     async fn promote(&self, from: &VersionId, to: &VersionId, deadline: Deadline) -> PortResult<()> {
         let call = self.call("move CURRENT of", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
-        self.relabel(&call, CURRENT, Some(from), Some(to), deadline).await.map_err(conflict_is_unknown)
+        self.relabel(&call, CURRENT, Some(from), Some(to), deadline).await.map_err(|error| {
+            // It may be our own earlier attempt, whose reply was lost, that moved CURRENT: only the labels can tell.
+            if error.kind == Kind::Conflict { unknown(error) } else { error }
+        })
     }
 
     async fn prune(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
         let call = self.call("take a label off", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
         match self.relabel(&call, &name.to_string(), Some(id), None, deadline).await {
+            Ok(()) => {
+                self.note(name, None);
+                Ok(())
+            }
             // Not there any more, on another version, or the version itself is gone: AWS answers these alike.
             Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => {
                 match self.whereabouts(name, deadline).await? {
@@ -297,13 +356,9 @@ impl SecretStore for SecretsManagerStore {
                     Some(_) => Err(PortError { kind: Kind::Conflict, ..error }),
                 }
             }
-            answer => answer,
+            Err(error) => Err(error),
         }
     }
-}
-
-fn conflict_is_unknown(error: PortError) -> PortError {
-    if error.kind == Kind::Conflict { unknown(error) } else { error }
 }
 
 fn stored(call: &Call<'_>, answer: GetSecretValueOutput) -> PortResult<StoredVersion> {

@@ -53,6 +53,7 @@ async fn a_deleted_secret(world: &World) {
 
 async fn a_secret_of_rds(world: &World) {
     let (store, _) = world.secret("of-rds", "canary");
+    store.labels(soon()).await.unwrap();
     world.moto.set_owning_service("of-rds", "rds").unwrap();
     refused(&store.labels(soon()).await.unwrap_err(), Kind::Managed, "managed by rds");
     // How AWS answers a write to it: a code with several meanings, told apart by the secret's description.
@@ -60,6 +61,7 @@ async fn a_secret_of_rds(world: &World) {
     world.moto.inject(&Fault::next("PutSecretValue", refusal).on("of-rds")).unwrap();
     let error = store.stage(&name(1), &text("canary"), soon()).await.unwrap_err();
     refused(&error, Kind::Managed, "managed by rds");
+    assert_eq!(world.moto.clear_faults().unwrap(), 0);
     assert_eq!(error.code.as_deref(), Some("InvalidRequestException"));
     assert_eq!(error.what, "store a new version of aws-sm:of-rds");
 }

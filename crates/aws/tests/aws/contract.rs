@@ -93,6 +93,26 @@ async fn names_are_put_on_and_taken_off_idempotently_and_never_stolen() {
 }
 
 #[tokio::test]
+async fn a_stage_never_takes_a_name_from_an_adopted_version() {
+    let world = World::new();
+    let (store, base) = world.secret("adopted", "value-0");
+    store.label(&name(7), &base, soon()).await.unwrap();
+    // By the worker that adopted, by one that has looked, by one that has not.
+    let looked = world.store("adopted");
+    looked.labels(soon()).await.unwrap();
+    for store in [store, looked, world.store("adopted")] {
+        let error = store.stage(&name(7), &text("other"), soon()).await.unwrap_err();
+        assert_eq!((error.kind, error.certainty), (Kind::Exists, Certainty::Refused));
+        assert_eq!(store.labels(soon()).await.unwrap().named.get(&name(7)), Some(&base));
+    }
+    // After the name has been taken off elsewhere, one fresh look is enough.
+    let last = world.store("adopted");
+    last.labels(soon()).await.unwrap();
+    world.store("adopted").prune(&name(7), &base, soon()).await.unwrap();
+    staged(&last, 7).await;
+}
+
+#[tokio::test]
 async fn pending_and_current_move_only_from_where_they_are() {
     let world = World::new();
     let (store, base) = world.secret("cas", "value-0");
@@ -100,7 +120,7 @@ async fn pending_and_current_move_only_from_where_they_are() {
     store.move_pending(None, &one, soon()).await.unwrap();
     for from in [None, Some(&base), Some(&two)] {
         let error = store.move_pending(from, &two, soon()).await.unwrap_err();
-        assert_eq!((error.kind, error.certainty), (Kind::Conflict, Certainty::Unknown), "{from:?}");
+        assert_eq!((error.kind, error.certainty), (Kind::Conflict, Certainty::Refused), "{from:?}");
     }
     store.move_pending(Some(&one), &two, soon()).await.unwrap();
     assert_eq!(store.labels(soon()).await.unwrap().pending, Some(two.clone()));

@@ -9,6 +9,7 @@
 )]
 
 mod bad_worlds;
+mod conformance;
 mod contract;
 mod mishaps;
 mod references;

@@ -66,7 +66,8 @@ impl Write {
         match (self.run(scene, soon()).await, self) {
             (Ok(()), _) => {}
             (Err(error), Self::MovePending | Self::Promote) if before => {
-                assert_eq!((error.kind, error.certainty), (Kind::Conflict, Certainty::Unknown));
+                let certainty = if matches!(self, Self::Promote) { Certainty::Unknown } else { Certainty::Refused };
+                assert_eq!((error.kind, error.certainty), (Kind::Conflict, certainty));
             }
             (Err(error), _) => panic!("{self:?} again: {error}"),
         }
