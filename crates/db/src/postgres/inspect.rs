@@ -1,0 +1,306 @@
+//! `check`'s view of a database, from a plain login of one of its users: what would stop a rotation, what will need attention, and the
+//! statement that mends it. And: who is using a user at the moment.
+
+use dizzy_host::port::{Deadline, FenceStamp, FenceState, Finding, Inspection, Login, PortResult, Sessions, Severity};
+
+use super::{
+    fence::{self, FENCE_VERSION, FUNCTIONS},
+    prepare::functions_are_current,
+    session::{Rows, Session, Target, check_name},
+    survey::{self, PairFacts, RoleFacts, Survey, UserFacts, asked},
+    text::{identifier, literal, set_prefix},
+};
+
+/// How long before a role's `VALID UNTIL` a warning begins: half the usual rotation interval of 30 days, rounded down.
+const EXPIRY_WARNING_DAYS: i64 = 14;
+/// How many clients are named.
+const CLIENTS_NAMED: usize = 10;
+/// How much of a client's name is shown.
+const CLIENT_NAME_LIMIT: usize = 64;
+
+/// Looks, without changing anything.
+pub(super) async fn inspect(
+    target: &Target,
+    login: Login<'_>,
+    users: &[&str],
+    stamp: &FenceStamp<'_>,
+    deadline: Deadline,
+) -> PortResult<Inspection> {
+    users.iter().try_for_each(|user| check_name(user))?;
+    let what = format!("look at {}", target.name);
+    let mut session = Session::open(target, login, stamp, deadline).await?;
+    let survey = asked(survey::survey(&mut session, users, deadline).await, &what)?;
+    let mut notes = Notes::default();
+    if survey.recovery.is() {
+        notes.error("the server is a standby", Some("set `host` to the writer".into()));
+    } else if survey.read_only.is() {
+        notes.error(
+            "the server takes no writes (default_transaction_read_only)",
+            Some("wait until whoever turned that on turns it off, or set `host` to the writer".into()),
+        );
+    }
+    for user in &survey.users {
+        judge_user(&mut notes, user);
+    }
+    let callable = judge_fence(&mut notes, &survey, users);
+    let mut fences = Vec::new();
+    if callable.contains(&login.user.to_owned()) {
+        let answer = asked(session.batch(&survey::rows_by_function(stamp.set), deadline).await, &what)?;
+        fences = judge_rows(&mut notes, &answer, users, stamp)?;
+    }
+    if let ([first, second], Some(pair)) = (users, &survey.pair) {
+        judge_pair(&mut notes, first, second, pair);
+    }
+    session.close(deadline).await;
+    let expiry = |user: &UserFacts| Some((user.name.clone(), user.role.as_ref()?.valid_until?));
+    Ok(Inspection {
+        findings: notes.0,
+        server_version: Some(survey.version.clone()),
+        fences,
+        expiries: survey.users.iter().filter_map(expiry).collect(),
+    })
+}
+
+/// Counts the sessions of `user`, apart from this set's workers.
+pub(super) async fn sessions(
+    target: &Target,
+    login: Login<'_>,
+    user: &str,
+    stamp: &FenceStamp<'_>,
+    deadline: Deadline,
+) -> PortResult<Sessions> {
+    let prefix = set_prefix(stamp.set);
+    // User and application name are visible to everybody, the rest only to members of that user (`pg_stat_get_activity`);
+    // parallel workers are not sessions.
+    let sql = format!(
+        "SELECT a.application_name, a.client_addr FROM pg_stat_activity a WHERE a.usename = {} AND a.pid <> pg_backend_pid() \
+         AND coalesce(a.backend_type, 'client backend') = 'client backend' \
+         AND left(coalesce(a.application_name, ''), {}) <> {} ORDER BY a.backend_start, a.pid",
+        literal(user),
+        prefix.len(),
+        literal(&prefix),
+    );
+    let mut session = Session::open(target, login, stamp, deadline).await?;
+    let what = format!("count the sessions of {user} on {}", target.name);
+    let answer = asked(session.batch(&sql, deadline).await, &what)?;
+    session.close(deadline).await;
+    let rows = answer.first().map(Vec::as_slice).unwrap_or_default();
+    Ok(Sessions::Counted {
+        count: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+        clients: rows.iter().take(CLIENTS_NAMED).map(|row| client(row)).collect(),
+    })
+}
+
+/// "name at address"; names come from clients, so they are cut and cleaned.
+fn client(row: &[Option<String>]) -> String {
+    let column = |place: usize| row.get(place).and_then(Option::as_deref);
+    let printable = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(CLIENT_NAME_LIMIT).collect()
+    };
+    let name = match column(0).map(printable) {
+        Some(name) if name.trim().is_empty() => "unnamed".to_owned(),
+        Some(name) => name,
+        None => "not visible".to_owned(),
+    };
+    // A session through the Unix socket has no address.
+    format!("{name} at {}", column(1).map_or_else(|| "an unknown address".to_owned(), printable))
+}
+
+#[derive(Default)]
+struct Notes(Vec<Finding>);
+
+impl Notes {
+    fn add(&mut self, severity: Severity, what: impl Into<String>, hint: Option<String>) {
+        self.0.push(Finding { severity, what: what.into(), hint });
+    }
+
+    fn error(&mut self, what: impl Into<String>, hint: Option<String>) {
+        self.add(Severity::Error, what, hint);
+    }
+
+    fn warning(&mut self, what: impl Into<String>, hint: Option<String>) {
+        self.add(Severity::Warning, what, hint);
+    }
+}
+
+fn judge_user(notes: &mut Notes, user: &UserFacts) {
+    let (name, quoted) = (&user.name, identifier(&user.name));
+    let Some(role) = &user.role else {
+        notes.error(format!("the user {name} does not exist"), Some("run `dizzy-keys prepare`, or create it".into()));
+        return;
+    };
+    if !role.can_login.is() {
+        notes.error(format!("the user {name} may not log in"), Some(format!("ALTER ROLE {quoted} LOGIN;")));
+    }
+    if !role.can_connect.is() {
+        notes.error(
+            format!("the user {name} may not connect to this database"),
+            Some(format!("GRANT CONNECT ON DATABASE ... TO {quoted};")),
+        );
+    }
+    if role.rds_iam.is() {
+        notes.error(
+            format!("the user {name} is a member of rds_iam, so Amazon RDS lets it in with IAM tokens only, not with a password"),
+            Some(format!("REVOKE rds_iam FROM {quoted};")),
+        );
+    }
+    judge_expiry(notes, name, role);
+    if role.superuser.is() {
+        notes.warning(
+            format!("the user {name} is a superuser; it passes every check that the fence rests on"),
+            Some(format!("ALTER ROLE {quoted} NOSUPERUSER;")),
+        );
+    } else if role.rds_superuser.is() {
+        notes.warning(
+            format!("the user {name} is a member of rds_superuser"),
+            Some(format!("REVOKE rds_superuser FROM {quoted};")),
+        );
+    } else if role.create_role.is() {
+        notes.warning(
+            format!("the user {name} may create and change roles, other users' passwords included"),
+            Some(format!("ALTER ROLE {quoted} NOCREATEROLE;")),
+        );
+    }
+}
+
+fn judge_expiry(notes: &mut Notes, name: &str, role: &RoleFacts) {
+    let mend = || Some(format!("ALTER ROLE {} VALID UNTIL 'infinity';", identifier(name)));
+    match role.days_left {
+        // The server answers a login with the same code as for a wrong password.
+        Some(days) if days < 0 => {
+            notes.error(
+                format!("the password of {name} has expired (VALID UNTIL); a rotation does not change that"),
+                mend(),
+            );
+        }
+        Some(days) if days < EXPIRY_WARNING_DAYS => {
+            notes.warning(
+                format!("the password of {name} expires in {days} days (VALID UNTIL); a rotation does not change that"),
+                mend(),
+            );
+        }
+        Some(_) | None => {}
+    }
+}
+
+/// Judges schema, functions and rights; tells which users can call the fence.
+fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String> {
+    let fence = &survey.fence;
+    if !fence.schema.is() || !fence.table.is() || fence.functions.is_empty() {
+        notes.error(
+            "the fence is missing",
+            Some(format!("{}{}{}", fence::schema_sql(), fence::table_sql(), fence::functions_sql())),
+        );
+        return Vec::new();
+    }
+    if let Some(owner) = fence.owners.iter().find(|owner| users.contains(&owner.as_str())) {
+        notes.error(
+            format!("the fence belongs to {owner}, a user that it is to hold back"),
+            Some("let an administrator own the schema dizzy and what is in it".into()),
+        );
+    }
+    if !functions_are_current(survey) {
+        let version = fence.functions.iter().find(|(name, _)| name == "fence_version");
+        let version = version.and_then(|(_, source)| source.trim().strip_prefix("SELECT ")?.parse::<u32>().ok());
+        if version.is_some_and(|version| version > FENCE_VERSION) {
+            notes.error("the fence was made by a newer version of dizzy-keys", Some("use that version".into()));
+        } else {
+            notes.error("the fence's functions are not those that this version installs", Some(fence::functions_sql()));
+        }
+        return Vec::new();
+    }
+    let mut callable = Vec::new();
+    for user in &survey.users {
+        match &user.role {
+            Some(role) if role.may_use_schema.is() && role.may_call == FUNCTIONS.len() => {
+                callable.push(user.name.clone());
+            }
+            Some(_) => notes.error(
+                format!("the user {} may not call the fence's functions", user.name),
+                Some(fence::grants_sql(&[user.name.as_str()])),
+            ),
+            None => {}
+        }
+    }
+    callable
+}
+
+/// Judges the rows that the user of the session may see.
+fn judge_rows(
+    notes: &mut Notes,
+    answer: &[Rows],
+    users: &[&str],
+    stamp: &FenceStamp<'_>,
+) -> PortResult<Vec<(String, FenceState)>> {
+    let mut fences = Vec::new();
+    for row in answer.first().map(Vec::as_slice).unwrap_or_default() {
+        let [Some(role), Some(set), columns @ ..] = row.as_slice() else { continue };
+        if set != stamp.set {
+            notes.warning(
+                format!("the user {role} also belongs to the set {set} in this database"),
+                Some("a user belongs to one set only".into()),
+            );
+        } else if users.contains(&role.as_str()) {
+            fences.push((role.clone(), fence::state(columns)?));
+        }
+    }
+    for user in users {
+        match fences.iter().find(|(name, _)| name == user) {
+            None => notes.error(
+                format!("the fence has no row for {user}, or it cannot be seen"),
+                Some(fence::rows_sql(stamp.set, &[user])),
+            ),
+            Some((_, state)) if !state.register.is_empty() && state.register != stamp.register => notes.error(
+                format!("the fence row of {user} belongs to the register of another installation"),
+                Some(
+                    "one set has one register; `dizzy-keys recover --from-world` adopts what the databases say".into(),
+                ),
+            ),
+            Some((_, state)) if state.epoch > stamp.epoch => notes.warning(
+                format!("the fence row of {user} is at epoch {}, the register is older", state.epoch.0),
+                Some("a rotation may be under way elsewhere, or the register was restored from a copy".into()),
+            ),
+            Some(_) => {}
+        }
+    }
+    Ok(fences)
+}
+
+/// Alternating users must reach the same objects, also those that either creates later.
+fn judge_pair(notes: &mut Notes, first: &str, second: &str, pair: &PairFacts) {
+    let (a, b) = (identifier(first), identifier(second));
+    let [first_reaches, second_reaches] = pair.reaches_other;
+    let [first_later, second_later] = pair.reaches_later;
+    let [first_owns, second_owns] = pair.owns;
+    let [first_granted, second_granted] = pair.granted;
+    let [owner, _] = &pair.acts_as;
+    if first_owns + first_granted > 0 && !second_reaches.is() {
+        notes.warning(
+            format!("{second} does not reach what {first} has here: {first_owns} objects and {first_granted} rights"),
+            Some(format!("GRANT {a} TO {b};")),
+        );
+    } else if !second_later.is() {
+        notes.warning(
+            format!("{second} will not reach what {first} creates"),
+            Some(format!("GRANT {} TO {b};", identifier(owner))),
+        );
+    }
+    if second_owns > 0 && !first_reaches.is() {
+        notes.warning(
+            format!("{first} does not reach the {second_owns} objects that {second} owns here"),
+            Some(format!("REASSIGN OWNED BY {b} TO {};", identifier(owner))),
+        );
+    }
+    if second_granted > 0 && !first_reaches.is() && pair.acts_as[0] != pair.acts_as[1] {
+        notes.warning(
+            format!("{first} may lack some of the {second_granted} rights that {second} was granted here"),
+            None,
+        );
+    }
+    if !first_later.is() {
+        notes.warning(
+            format!("{first} will not reach what {second} creates"),
+            Some(format!("ALTER ROLE {b} SET role = {};", literal(owner))),
+        );
+    }
+}
