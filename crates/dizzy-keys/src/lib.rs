@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod code;
+mod compose;
 pub mod init;
 pub mod logging;
 pub mod render;

@@ -95,6 +95,12 @@ impl Report {
         self.exit
     }
 
+    /// What happened.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// What is true.
     #[must_use]
     pub fn state(&self) -> &str {

@@ -1,7 +1,15 @@
 //! From the arguments to an exit code: which command runs, and how its error is told.
 
+mod check;
 mod confirm;
-mod rotation;
+mod explain;
+mod plan;
+mod prepare;
+mod rotate;
+mod status;
+mod verify;
+mod watch;
+mod with_set;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -43,13 +51,13 @@ fn dispatch(cli: Cli) -> Result<Exit, Report> {
         Command::Init(args) => init::run(&global, &args).map(|()| Exit::Done),
         Command::Schema => schema().map(|()| Exit::Done),
         Command::Completions(args) => render::print(&args::completions(args.shell)).map(|()| Exit::Done),
-        Command::Check(args) => rotation::check(&global, &args),
-        Command::Plan(args) => rotation::plan(&global, &args),
-        Command::Prepare(args) => rotation::prepare(&global, &args),
-        Command::Recover(args) => rotation::recover(&global, &args),
-        Command::Rotate(args) => rotation::rotate(&global, &args),
-        Command::Status(args) => rotation::status(&global, &args),
-        Command::Verify(args) => rotation::verify(&global, &args),
+        Command::Check(args) => check::run(&global, &args),
+        Command::Plan(args) => plan::run(&global, &args),
+        Command::Prepare(args) => prepare::run(&global, &args),
+        Command::Recover(args) => rotate::recover(&global, &args),
+        Command::Rotate(args) => rotate::rotate(&global, &args),
+        Command::Status(args) => status::run(&global, &args),
+        Command::Verify(args) => verify::run(&global, &args),
     }
 }
 

@@ -6,11 +6,12 @@ use std::{
 };
 
 use dizzy_engine::{
-    DatabaseIx, Effect, Epoch, Generation, Outcome, Phase, Plan, Reason, Register, Seen, StoreIx, Strategy, UserIx,
+    DatabaseIx, Effect, Epoch, Generation, Outcome, Phase, Plan, Reason, Register, Seen, StoreIx, Strategy, Timestamp,
+    UserIx,
 };
 
 use super::{
-    OpenSecret, OpenSet,
+    ACTIVE_SESSIONS, Lease, OpenSecret, OpenSet,
     audit::Trail,
     keyring::Keyring,
     number,
@@ -167,7 +168,10 @@ impl<'a> Session<'a> {
             return Ok(None);
         };
         let document = Document::parse(&stored.bytes, name).map_err(register_error)?;
-        let engine = document.to_engine(&self.set.config).map_err(register_error)?;
+        let mut engine = document.to_engine(&self.set.config).map_err(register_error)?;
+        if self.set.lease == Lease::Dead {
+            engine.owner.until = Timestamp(0);
+        }
         if engine.phase != Phase::Idle && document.target != self.set.config.fingerprint() {
             return Err(PortError::refused(
                 Kind::Malformed,
@@ -529,12 +533,14 @@ impl<'a> Session<'a> {
                 self.trouble(Target::Set, PortError::refused(Kind::Busy, what).with_hint(hint));
                 Ok(())
             }
-            OnActiveSessions::Refuse => Err(PortError::refused(Kind::Denied, what).with_hint(hint)),
+            OnActiveSessions::Refuse => {
+                Err(PortError::refused(Kind::Denied, what).with_code(ACTIVE_SESSIONS).with_hint(hint))
+            }
             OnActiveSessions::Wait => {
                 let since = *self.state().sessions_since.get_or_insert_with(tokio::time::Instant::now);
                 let waited = since.elapsed() >= self.limits.sessions_wait;
                 let kind = if waited { Kind::Denied } else { Kind::Busy };
-                Err(PortError::refused(kind, what).with_hint(hint))
+                Err(PortError::refused(kind, what).with_code(ACTIVE_SESSIONS).with_hint(hint))
             }
         }
     }

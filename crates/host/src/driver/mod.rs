@@ -31,6 +31,9 @@ use crate::{
     port::{AuditSink, Clock, Database, Journal, Randomness, SecretStore, StoredVersion},
 };
 
+/// The code of the error that says that consumers still use the idle user.
+pub const ACTIVE_SESSIONS: &str = "active-sessions";
+
 /// One secret of an open set.
 pub struct OpenSecret {
     /// The store.
@@ -61,6 +64,17 @@ pub struct OpenSet {
     pub randomness: Arc<dyn Randomness>,
     /// Who we are, for people: host and process.
     pub who: String,
+    /// Whether a lease that is still running must be respected.
+    pub lease: Lease,
+}
+
+/// What a lease of another worker means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lease {
+    /// Its worker may be alive: wait.
+    Respected,
+    /// An operating-system lock on the journal shows that its worker is dead.
+    Dead,
 }
 
 impl OpenSet {

@@ -131,6 +131,7 @@ impl Place {
             clock: Arc::new(TokioClock),
             randomness: Arc::clone(&self.world.randomness) as _,
             who: "test".to_owned(),
+            lease: super::Lease::Respected,
         }
     }
 

@@ -1,0 +1,308 @@
+//! The one place where adapters are put together: from a configuration to the ports of its sets.
+//!
+//! The environment is read here and nowhere else. Opening a set reads CURRENT of every secret once, because host, port, database
+//! and format may be known only from there; the driver uses that look as its first.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, SecretsManagerStore};
+use dizzy_db::{PostgresConfig, PostgresDatabase, PublicRoots, Roots};
+use dizzy_host::{
+    config::{Adapter, Config, Engine, Place, RotationSet, Secret},
+    document::{Credential, Format, SecretDocument},
+    driver::{Lease, Limits, OpenSecret, OpenSet},
+    file::{EnvFileReader, FileAuditSink, FileJournal, RunLock},
+    port::{
+        AuditSink, Clock, Database, Deadline, Journal, Kind, PortError, PortResult, SecretReader, SecretStore,
+        StoredVersion, SystemClock, SystemRandomness,
+    },
+    reference::Reference,
+    secret::SecretText,
+};
+
+use crate::{
+    code::{Code, Port},
+    report::{NOTHING_DONE, Report},
+};
+
+/// What this build has adapters for.
+pub(crate) const AVAILABLE: &[Adapter] = &[Adapter::AwsParameters, Adapter::AwsSecrets, Adapter::Postgres];
+
+/// PostgreSQL's port, where neither the configuration nor the secret says another.
+const POSTGRES_PORT: u16 = 5432;
+
+/// Whether a secret may be rewritten in the configured format.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FormatRule {
+    /// What CURRENT holds must be what is configured.
+    Keep,
+    /// `--change-format`: what is configured counts.
+    Change,
+}
+
+/// Everything that several sets share.
+pub(crate) struct Composer {
+    config: Config,
+    aws: AwsClients,
+    reader: Readers,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+impl Composer {
+    /// Remembers the configuration; connects to nothing.
+    #[must_use]
+    pub(crate) fn new(config: Config) -> Self {
+        let aws = AwsClients::load(AwsSettings::default());
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+        let env = EnvFileReader::new(|name| std::env::var_os(name));
+        let reader = Readers { aws: AwsSecretReader::new(aws.clone()), env };
+        Self { config, aws, reader, clock: Arc::new(SystemClock), limits: Limits::default() }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How long things may take.
+    #[must_use]
+    pub(crate) const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The journal.
+    ///
+    /// # Errors
+    /// If this build has no adapter for it.
+    pub(crate) fn journal(&self) -> Result<FileJournal, Report> {
+        match &self.config.journal {
+            Place::File(folder) => Ok(FileJournal::new(folder.clone())),
+            place @ (Place::Oci { .. } | Place::S3 { .. }) => Err(no_adapter(place)),
+        }
+    }
+
+    fn audit(&self) -> Result<Arc<dyn AuditSink>, Report> {
+        let mut sinks: Vec<Arc<dyn AuditSink>> = Vec::new();
+        for place in &self.config.audit.sinks {
+            match place {
+                Place::File(folder) => {
+                    sinks.push(Arc::new(FileAuditSink::new(folder.clone(), Arc::clone(&self.clock))));
+                }
+                Place::Oci { .. } | Place::S3 { .. } => return Err(no_adapter(place)),
+            }
+        }
+        match <[_; 1]>::try_from(sinks) {
+            Ok([sink]) => Ok(sink),
+            Err(_) => Err(Report::new(Code::ConfigUnsupported, "this build writes to one audit sink", NOTHING_DONE)
+                .hint("leave one `file:` sink in `audit.sinks`")),
+        }
+    }
+
+    /// Claims a set for this process. The lock ends with the value.
+    ///
+    /// # Errors
+    /// If another process of this machine works on it.
+    pub(crate) async fn hold(&self, set: &str) -> Result<RunLock, Report> {
+        let journal = self.journal()?;
+        let deadline = Deadline::after(self.limits.call);
+        journal.hold(set, deadline).await.map_err(|error| {
+            let state = "this run has changed nothing; the other worker says what is true when it ends";
+            Report::of_port(Port::Journal, set, &error, if error.kind == Kind::Conflict { state } else { NOTHING_DONE })
+        })
+    }
+
+    /// Opens a set: reads what its secrets publish, and prepares everything without connecting to a database.
+    ///
+    /// # Errors
+    /// What is missing or does not fit. Nothing has been changed.
+    pub(crate) async fn open(&self, name: &str, lease: Lease, rule: FormatRule) -> Result<OpenSet, Report> {
+        let set = self.config.set(name)?.clone();
+        self.config.require(&[name], AVAILABLE)?;
+        let mut looks = Vec::new();
+        for secret in &set.secrets {
+            looks.push(self.look(&set, secret, rule).await?);
+        }
+        let mut secrets = Vec::new();
+        let mut first: Vec<Option<Credential>> = vec![None; set.databases.len()];
+        for (secret, look) in set.secrets.iter().zip(looks) {
+            let covers = covers(&set, secret, look.format);
+            for at in &covers {
+                let (Some(database), Some(slot)) = (set.databases.get(*at), first.get_mut(*at)) else { continue };
+                let credential = look.document.credential(&database.name, look.format);
+                let credential =
+                    credential.map_err(|error| Report::of_document(&secret.store.to_string(), &error, NOTHING_DONE))?;
+                slot.get_or_insert(credential);
+            }
+            let first_look = Mutex::new(Some(StoredVersion { id: look.id, value: look.document.text().clone() }));
+            secrets.push(OpenSecret { store: look.store, format: look.format, first_look, covers });
+        }
+        let mut databases = Vec::new();
+        for (database, credential) in set.databases.iter().zip(&first) {
+            let Some(credential) = credential else {
+                let what = format!("no secret of the set {name} publishes the database {}", database.name);
+                return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE)
+                    .hint("add a secret of format `blob`, or one of format `rds` with `database`"));
+            };
+            databases.push(self.database(&set, database, credential).await?);
+        }
+        Ok(OpenSet {
+            databases,
+            secrets,
+            journal: Arc::new(self.journal()?) as Arc<dyn Journal>,
+            audit: self.audit()?,
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::new(SystemRandomness),
+            who: who(),
+            lease,
+            config: set,
+        })
+    }
+
+    async fn look(&self, set: &RotationSet, secret: &Secret, rule: FormatRule) -> Result<Look, Report> {
+        let place = secret.store.to_string();
+        let Reference::AwsSm { id, .. } = &secret.store else {
+            return Err(Report::new(
+                Code::ConfigUnsupported,
+                format!("{place}: no adapter in this build"),
+                NOTHING_DONE,
+            ));
+        };
+        let store: Arc<dyn SecretStore> = Arc::new(SecretsManagerStore::new(self.aws.clone(), id, &set.name));
+        let current = store.current(Deadline::after(self.limits.call)).await;
+        let current = current.map_err(|error| Report::of_port(Port::Store, &place, &error, NOTHING_DONE))?;
+        let of_document = |error| Report::of_document(&place, &error, NOTHING_DONE);
+        let document = SecretDocument::parse(current.value).map_err(of_document)?;
+        let names: Vec<&str> = set.databases.iter().map(|d| d.name.as_str()).collect();
+        let found = document.format(&names).map_err(of_document)?;
+        let format = match secret.format {
+            Some(configured) if configured != found && rule == FormatRule::Keep => {
+                return Err(of_document(dizzy_host::document::DocumentError::OtherFormat { configured, found }));
+            }
+            _ => found,
+        };
+        Ok(Look { store, id: current.id, document, format })
+    }
+
+    async fn database(
+        &self,
+        set: &RotationSet,
+        database: &dizzy_host::config::Database,
+        credential: &Credential,
+    ) -> Result<Arc<dyn Database>, Report> {
+        let place = format!("{}/{}", set.name, database.name);
+        if database.engine != Engine::Postgres {
+            return Err(Report::new(
+                Code::ConfigUnsupported,
+                format!("{place}: no adapter in this build"),
+                NOTHING_DONE,
+            ));
+        }
+        let host = database.host.clone().or_else(|| credential.host.clone()).ok_or_else(|| {
+            let what = format!("{place}: neither the configuration nor the secret says the host");
+            Report::new(Code::ConfigValue, what, NOTHING_DONE).hint("add `host` to the database in the configuration")
+        })?;
+        let dbname = database.dbname.clone().or_else(|| credential.dbname.clone());
+        let private_pem = match &database.tls_ca {
+            None => None,
+            Some(reference) => Some(self.read(reference).await?.expose().as_bytes().to_vec()),
+        };
+        let config = PostgresConfig {
+            name: database.name.clone(),
+            host,
+            port: database.port.or(credential.port).unwrap_or(POSTGRES_PORT),
+            // The server's own default: the database of the user's name makes no sense for two users.
+            dbname: dbname.unwrap_or_else(|| "postgres".to_owned()),
+            roots: Roots { public: PublicRoots::Trusted, private_pem },
+            connect_timeout: database.connect_timeout,
+            statement_timeout: database.statement_timeout,
+            randomness: Arc::new(SystemRandomness),
+        };
+        let adapter = PostgresDatabase::new(config);
+        let adapter = adapter.map_err(|error| Report::of_port(Port::Database, &place, &error, NOTHING_DONE))?;
+        Ok(Arc::new(adapter))
+    }
+
+    /// Reads what a reference points at.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) async fn read(&self, reference: &Reference) -> Result<SecretText, Report> {
+        let result = self.reader.read(reference, Deadline::after(self.limits.call)).await;
+        result.map_err(|error| Report::of_port(Port::Reference, &reference.to_string(), &error, NOTHING_DONE))
+    }
+
+    /// The administrator's login of each database of a set; `None` where none is configured.
+    ///
+    /// # Errors
+    /// If one is configured and cannot be read.
+    pub(crate) async fn admins(&self, set: &RotationSet) -> Result<Vec<Option<Credential>>, Report> {
+        let mut all = Vec::new();
+        for database in &set.databases {
+            let Some(reference) = &database.admin else {
+                all.push(None);
+                continue;
+            };
+            let text = self.read(reference).await?;
+            let of_document = |error| Report::of_document(&reference.to_string(), &error, NOTHING_DONE);
+            let document = SecretDocument::parse(text).map_err(of_document)?;
+            all.push(Some(document.credential(&database.name, Format::Rds).map_err(of_document)?));
+        }
+        Ok(all)
+    }
+}
+
+struct Look {
+    store: Arc<dyn SecretStore>,
+    id: dizzy_host::port::VersionId,
+    document: SecretDocument,
+    format: Format,
+}
+
+/// Which databases of the set a secret publishes.
+fn covers(set: &RotationSet, secret: &Secret, format: Format) -> Vec<usize> {
+    let all = set.databases.iter().enumerate();
+    match (format, &secret.database) {
+        (Format::Rds, Some(name)) => all.filter(|(_, d)| d.name == *name).map(|(at, _)| at).collect(),
+        (Format::Rds, None) => vec![0],
+        (Format::Blob, _) => all.map(|(at, _)| at).collect(),
+    }
+}
+
+fn no_adapter(place: &Place) -> Report {
+    Report::new(Code::ConfigUnsupported, format!("this build has no adapter for {place}"), NOTHING_DONE)
+        .hint("use a `file:` folder")
+}
+
+/// Host and process, for people who read the register.
+fn who() -> String {
+    let name = rustix::system::uname();
+    format!("{}/{}", name.nodename().to_string_lossy(), std::process::id())
+}
+
+/// Every reader of references in this build.
+struct Readers {
+    aws: AwsSecretReader,
+    env: EnvFileReader,
+}
+
+#[async_trait]
+impl SecretReader for Readers {
+    async fn read(&self, reference: &Reference, deadline: Deadline) -> PortResult<SecretText> {
+        match reference {
+            Reference::AwsSm { .. } | Reference::AwsSsm { .. } => self.aws.read(reference, deadline).await,
+            Reference::Env { .. } | Reference::File { .. } => self.env.read(reference, deadline).await,
+            Reference::OciVault { .. } => {
+                Err(PortError::refused(Kind::Other, "this build has no adapter for OCI Vault"))
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! `check`: a look at everything a rotation needs, without a side effect.
+
+use dizzy_engine::{Epoch, Generation, Strategy};
+use dizzy_host::{
+    document::SecretDocument,
+    driver::{Lease, OpenSet},
+    port::{Deadline, FenceStamp, Finding, Journal as _, Login, PortError, Severity},
+    register::Document,
+};
+
+use super::with_set::{block_on, composer};
+use crate::{
+    args::{Global, Sets},
+    code::{Code, Exit, Port},
+    compose::{Composer, FormatRule},
+    render::{
+        self,
+        check::{CheckItem, CheckReport, CheckedSet, Level},
+        moment::length,
+    },
+    report::Report,
+};
+
+/// Sooner than this, an expiry on the server is worth a warning: two weeks leave time for two working days and a holiday.
+const SOON_MS: i64 = 14 * 86_400_000;
+/// OCI Vault keeps a deleted version for at least a day, which allows about this many rotations of a secret per day.
+const NAME: &str = "register";
+
+pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
+    let (composer, names) = composer(global, &args.sets)?;
+    block_on(async {
+        let mut sets = Vec::new();
+        for name in &names {
+            sets.push(CheckedSet { set: name.clone(), items: one(&composer, name).await });
+        }
+        let report = CheckReport { sets };
+        render::show(global.output, &report)?;
+        Ok(if report.passes() { Exit::Done } else { Exit::Failed })
+    })
+}
+
+async fn one(composer: &Composer, name: &str) -> Vec<CheckItem> {
+    let mut items = Vec::new();
+    let register = register(composer, name, &mut items).await;
+    let set = match composer.open(name, Lease::Respected, FormatRule::Keep).await {
+        Ok(set) => set,
+        Err(report) => {
+            items.push(of_report("secrets and configuration", &report));
+            return items;
+        }
+    };
+    secrets(composer, &set, register.as_ref(), &mut items).await;
+    for at in 0..set.databases.len() {
+        database(composer, &set, at, register.as_ref(), &mut items).await;
+    }
+    items
+}
+
+async fn register(composer: &Composer, name: &str, items: &mut Vec<CheckItem>) -> Option<Document> {
+    let journal = match composer.journal() {
+        Ok(journal) => journal,
+        Err(report) => {
+            items.push(of_report(NAME, &report));
+            return None;
+        }
+    };
+    match journal.read(name, Deadline::after(composer.limits().call)).await {
+        Ok(None) => {
+            items.push(item(Level::Note, NAME, "there is none yet; `prepare` or the first rotation makes it"));
+            None
+        }
+        Ok(Some(stored)) => match Document::parse(&stored.bytes, name) {
+            Ok(document) => {
+                let what = format!("{}, generation {} is published", document.phase, document.current);
+                let level = if document.phase == "idle" { Level::Ok } else { Level::Warning };
+                items.push(item(level, NAME, what));
+                Some(document)
+            }
+            Err(error) => {
+                items.push(item(Level::Error, NAME, error.to_string()));
+                None
+            }
+        },
+        Err(error) => {
+            items.push(of_error(Port::Journal, NAME, &error));
+            None
+        }
+    }
+}
+
+async fn secrets(composer: &Composer, set: &OpenSet, register: Option<&Document>, items: &mut Vec<CheckItem>) {
+    for (at, secret) in set.secrets.iter().enumerate() {
+        let place = set.config.secrets.get(at).map(|s| s.store.to_string()).unwrap_or_default();
+        match secret.store.labels(Deadline::after(composer.limits().call)).await {
+            Err(error) => items.push(of_error(Port::Store, &place, &error)),
+            Ok(labels) => {
+                let id = register.map(|r| r.register.as_str()).unwrap_or_default();
+                let foreign = labels.named.keys().find(|name| !id.starts_with(&name.register));
+                if let Some(foreign) = foreign {
+                    let what = format!("it carries a version of another register ({foreign})");
+                    items.push(coded(Level::Error, &place, what, Code::StoreForeign));
+                    continue;
+                }
+                items.push(item(Level::Ok, &place, format!("readable, format {}", secret.format)));
+            }
+        }
+    }
+}
+
+async fn database(
+    composer: &Composer,
+    set: &OpenSet,
+    at: usize,
+    register: Option<&Document>,
+    items: &mut Vec<CheckItem>,
+) {
+    let (Some(config), Some(port)) = (set.config.databases.get(at), set.databases.get(at)) else { return };
+    let published = set.secrets.iter().find(|s| s.covers.contains(&at)).and_then(|secret| {
+        let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let document = SecretDocument::parse(look.as_ref()?.value.clone()).ok()?;
+        document.credential(&config.name, secret.format).ok()
+    });
+    let Some(credential) = published else { return };
+    let login = Login { user: &credential.username, password: &credential.password };
+    let users: Vec<&str> = config.users.iter().map(String::as_str).collect();
+    let stamp = FenceStamp {
+        set: &set.config.name,
+        register: register.map(|r| r.register.as_str()).unwrap_or_default(),
+        epoch: Epoch(register.map_or(0, |r| r.epoch)),
+        generation: Generation(register.map_or(0, |r| r.current)),
+    };
+    if !users.contains(&credential.username.as_str()) {
+        let what = format!("the secret publishes {}, which is not among `users`", credential.username);
+        items.push(coded(Level::Error, &config.name, what, Code::ConfigValue));
+        return;
+    }
+    let deadline = Deadline::after(config.connect_timeout + config.statement_timeout);
+    match port.inspect(login, &users, stamp, deadline).await {
+        Err(error) => items.push(of_error(Port::Database, &config.name, &error)),
+        Ok(inspection) => {
+            let version = inspection.server_version.map_or_else(String::new, |v| format!(", server {v}"));
+            let what = format!("{} logs in over verified TLS{version}", credential.username);
+            items.push(item(Level::Ok, &config.name, what));
+            items.extend(inspection.findings.iter().map(|finding| of_finding(&config.name, finding)));
+            let now = composer.clock().now().0;
+            for (user, at) in &inspection.expiries {
+                let left = at.saturating_sub(now);
+                if (0..SOON_MS).contains(&left) {
+                    let what = format!("{user} expires on the server in {}", length(left.unsigned_abs()));
+                    items.push(item(Level::Warning, &config.name, what));
+                }
+            }
+            if config.strategy == Strategy::Single {
+                let what =
+                    "strategy `single`: the published credential does not log in between the change and the promotion";
+                items.push(item(Level::Note, &config.name, what));
+            }
+        }
+    }
+    if register.is_none() && config.strategy == Strategy::Alternating {
+        let what = "whether the second user's password is known shows at `prepare`";
+        items.push(item(Level::Note, &config.name, what));
+    }
+}
+
+fn item(level: Level, at: &str, what: impl Into<String>) -> CheckItem {
+    CheckItem { level, at: at.to_owned(), what: what.into(), hint: None, code: None }
+}
+
+fn coded(level: Level, at: &str, what: String, code: Code) -> CheckItem {
+    CheckItem { level, at: at.to_owned(), what, hint: None, code: Some(code.text()) }
+}
+
+fn of_error(port: Port, at: &str, error: &PortError) -> CheckItem {
+    let code = Code::of_port(port, error);
+    CheckItem {
+        level: Level::Error,
+        at: at.to_owned(),
+        what: error.to_string(),
+        hint: error.hint.clone(),
+        code: Some(code.text()),
+    }
+}
+
+fn of_report(at: &str, report: &Report) -> CheckItem {
+    CheckItem {
+        level: Level::Error,
+        at: at.to_owned(),
+        what: report.what().to_owned(),
+        hint: report.next().map(str::to_owned),
+        code: Some(report.code().text()),
+    }
+}
+
+fn of_finding(at: &str, finding: &Finding) -> CheckItem {
+    let level = match finding.severity {
+        Severity::Note => Level::Note,
+        Severity::Warning => Level::Warning,
+        Severity::Error => Level::Error,
+    };
+    CheckItem { level, at: at.to_owned(), what: finding.what.clone(), hint: finding.hint.clone(), code: None }
+}

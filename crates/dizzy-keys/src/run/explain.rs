@@ -1,0 +1,249 @@
+//! From the driver's report to the three lines that a person reads: what happened, what is true, what to do next.
+
+use dizzy_engine::{Finish, Phase};
+use dizzy_host::{
+    driver::{self, Target, Trouble},
+    port::{Kind, PortError},
+};
+
+use crate::{
+    code::{Code, Exit, Port},
+    render::{
+        moment::Moment,
+        rotate::{Outcome, RotateRow, Working},
+    },
+    report::Report,
+};
+
+/// A row of the result.
+pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow {
+    RotateRow {
+        set: report.set.clone(),
+        outcome: outcome(report),
+        generation: published(report),
+        ms,
+        lockout_ms: None,
+        billable_calls: None,
+        working: working(report),
+        error: error(program, report),
+    }
+}
+
+/// A set that could not be opened or adopted.
+pub(super) fn failed(set: &str, error: Report) -> RotateRow {
+    RotateRow {
+        set: set.to_owned(),
+        outcome: if error.exit_code() == Exit::Held { Outcome::Held } else { Outcome::Failed },
+        generation: None,
+        ms: 0,
+        lockout_ms: None,
+        billable_calls: None,
+        working: Vec::new(),
+        error: Some(error),
+    }
+}
+
+fn outcome(report: &driver::Report) -> Outcome {
+    match report.finish {
+        Finish::Rotated(_) => Outcome::Rotated,
+        Finish::RolledBack(_) => Outcome::RolledBack,
+        Finish::NothingToDo => Outcome::Nothing,
+        Finish::Busy(_) | Finish::Fenced => Outcome::Held,
+        Finish::Stuck => Outcome::Stuck,
+        Finish::Unfinished | Finish::JournalLost if report.phase != Phase::Idle => Outcome::Unfinished,
+        Finish::Unfinished
+        | Finish::JournalLost
+        | Finish::Failed
+        | Finish::Drift
+        | Finish::Misfit
+        | Finish::NoRegister
+        | Finish::WindowOpen(_)
+        | Finish::Draining(_) => Outcome::Failed,
+    }
+}
+
+fn published(report: &driver::Report) -> Option<u64> {
+    report.document.as_ref().map(|document| document.current)
+}
+
+fn working(report: &driver::Report) -> Vec<Working> {
+    let Some(document) = &report.document else { return Vec::new() };
+    let mut all = Vec::new();
+    for (database, entry) in &document.databases {
+        for (user, facts) in &entry.users {
+            if let (Some(generation), true) = (facts.known, facts.maybe.is_empty()) {
+                let published = *user == entry.live && generation == document.current;
+                all.push(Working { database: database.clone(), user: user.clone(), generation, published });
+            }
+        }
+    }
+    all
+}
+
+fn error(program: &str, report: &driver::Report) -> Option<Report> {
+    let set = &report.set;
+    let base = published(report).map_or_else(|| "what was published before".to_owned(), |g| format!("generation {g}"));
+    let recover = format!("{program} recover {set}");
+    let cause = report.troubles.last();
+    let because = cause.map_or_else(String::new, |t| format!(": {}: {}", t.target, t.error));
+    let hint_of = |otherwise: &str| cause.and_then(|t| t.error.hint.clone()).unwrap_or_else(|| otherwise.to_owned());
+    if let Some(violation) = &report.violation {
+        let what = format!("{set}: {violation}");
+        let state = format!("the program stopped before acting; {base} is published");
+        return Some(Report::new(Code::Invariant, what, state).hint(format!("{program} status {set}")));
+    }
+    Some(match report.finish {
+        Finish::Rotated(_) | Finish::NothingToDo => return None,
+        Finish::RolledBack(given_up) => {
+            let what = format!("{set}: the rotation to generation {} was rolled back{because}", given_up.0);
+            let state = format!(
+                "{base} is published and was seen to log in on every database; generation {} stays in the secrets under its name, unused",
+                given_up.0
+            );
+            Report::new(Code::RolledBack, what, state)
+                .hint(hint_of(&format!("remove the cause, then {program} rotate {set}")))
+        }
+        Finish::Busy(until) => {
+            let until = Moment(until);
+            let what = format!("{set}: another worker holds the set until {until}");
+            Report::new(Code::JournalHeld, what, "this run has changed nothing").hint(format!("{program} status {set}"))
+        }
+        Finish::Fenced => {
+            let what = format!("{set}: another worker has taken the set over");
+            let state = format!("this run has stopped; the other worker finishes or undoes what was begun{because}");
+            Report::new(Code::JournalHeld, what, state).hint(format!("{program} status {set}"))
+        }
+        Finish::Failed => before_the_start(set, report, &base),
+        Finish::Drift => drift(program, set, report, &base),
+        Finish::NoRegister => {
+            let what = format!("{set}: there is no register yet");
+            Report::new(Code::JournalAbsent, what, "nothing was changed").hint(format!("{program} prepare {set}"))
+        }
+        Finish::Misfit => {
+            let what = format!("{set}: the register describes other databases or users than the configuration");
+            Report::new(Code::TargetChanged, what, "nothing was changed").hint(hint_of("put the configuration back"))
+        }
+        Finish::WindowOpen(until) => {
+            let what = format!("{set}: the rollover window of the last rotation is open until {}", Moment(until));
+            Report::new(Code::DatabaseBusy, what, format!("nothing was changed; {base} is published"))
+                .hint("run again after that time")
+        }
+        Finish::Draining(until) => {
+            let what = format!("{set}: requests of earlier workers may still execute until {}", Moment(until));
+            Report::new(Code::Unknown, what, format!("nothing was changed; {base} is published and logs in"))
+                .hint("run again after that time")
+                .exit(Exit::Failed)
+        }
+        Finish::Unfinished => unfinished(set, report, &base, &because).hint(recover),
+        Finish::Stuck => {
+            let what = format!("{set}: the rotation can go neither on nor back by itself{because}");
+            let state = format!("{base} is published; {}", undecided(report));
+            Report::new(Code::Stuck, what, state).hint(format!("remove the cause, then {recover}"))
+        }
+        Finish::JournalLost => journal_lost(set, report, &base, cause).hint(hint_of(&recover)),
+    })
+}
+
+/// The code that goes with a trouble.
+pub(super) fn port_of(target: &Target) -> Port {
+    match target {
+        Target::Audit => Port::Audit,
+        Target::Database(_) => Port::Database,
+        Target::Journal | Target::Set => Port::Journal,
+        Target::Secret(_) => Port::Store,
+    }
+}
+
+/// A trouble as an error, where nothing was changed.
+pub(super) fn harmless(set: &str, trouble: &Trouble, state: &str) -> Report {
+    let place = format!("{set}: {}", trouble.target);
+    if trouble.error.code.as_deref() == Some(driver::ACTIVE_SESSIONS) {
+        let mut error: PortError = trouble.error.clone();
+        error.code = None;
+        let report = Report::new(Code::ActiveSessions, format!("{place}: {error}"), state);
+        return match error.hint {
+            Some(hint) => report.hint(hint),
+            None => report,
+        };
+    }
+    Report::of_port(port_of(&trouble.target), &place, &trouble.error, state).exit(Exit::Failed)
+}
+
+fn before_the_start(set: &str, report: &driver::Report, base: &str) -> Report {
+    let state = format!("nothing was changed; {base} is published");
+    // The first that will not pass by itself explains the rest.
+    let passing = |t: &&Trouble| !matches!(t.error.kind, Kind::Busy | Kind::Throttled | Kind::Timeout);
+    match report.troubles.iter().find(passing).or(report.troubles.last()) {
+        Some(trouble) => harmless(set, trouble, &state),
+        None => Report::new(Code::CheckFailed, format!("{set}: the preflight failed"), state),
+    }
+}
+
+fn drift(program: &str, set: &str, report: &driver::Report, base: &str) -> Report {
+    let refused = report.troubles.iter().find(|t| t.error.kind == Kind::Credential);
+    let hint = format!("{program} verify {set}");
+    match refused {
+        Some(trouble) => {
+            let what = format!("{set}: a published credential does not log in: {}: {}", trouble.target, trouble.error);
+            let state = format!("nothing was changed by this run; {base} is published, and this database refuses it");
+            Report::new(Code::PublishedRefused, what, state).hint(hint).exit(Exit::Failed)
+        }
+        None => {
+            let cause = report.troubles.last();
+            let because = cause.map_or_else(String::new, |t| format!(": {}: {}", t.target, t.error));
+            let what = format!("{set}: what is published is not what the register records{because}");
+            let state = format!("nothing was changed by this run; the register records {base}");
+            Report::new(Code::Drift, what, state).hint(hint).exit(Exit::Failed)
+        }
+    }
+}
+
+fn unfinished(set: &str, report: &driver::Report, base: &str, because: &str) -> Report {
+    let next = report.under_way.map_or_else(String::new, |g| format!("generation {}", g.0));
+    let (what, state) = match report.phase {
+        Phase::Commit => (
+            format!("{set}: {next} is decided, and not yet published everywhere{because}"),
+            format!("every database accepts {next}; a secret that still shows {base} is promoted by the next run"),
+        ),
+        Phase::Abort => (
+            format!("{set}: {next} is given up, and not yet undone everywhere{because}"),
+            format!("{base} is published; databases that are not undone yet are listed as unknown"),
+        ),
+        Phase::Idle | Phase::Intent | Phase::Stuck => (
+            format!("{set}: {next} is not decided yet{because}"),
+            format!("{base} is published; {}", undecided(report)),
+        ),
+    };
+    Report::new(Code::Unfinished, what, state)
+}
+
+/// What holds for databases while nothing is decided.
+fn undecided(report: &driver::Report) -> String {
+    let Some(document) = &report.document else { return "nothing more is known".to_owned() };
+    let unsure: Vec<&str> = document
+        .databases
+        .iter()
+        .filter(|(_, entry)| entry.users.get(&entry.live).is_some_and(|live| !live.maybe.is_empty()) || entry.sent)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if unsure.is_empty() {
+        return "it logs in on every database (only idle users were changed)".to_owned();
+    }
+    format!("on {} either it or the generation under way logs in; both are in the secrets", unsure.join(", "))
+}
+
+fn journal_lost(set: &str, report: &driver::Report, base: &str, cause: Option<&Trouble>) -> Report {
+    let nothing = PortError::refused(Kind::Io, "the register cannot be used");
+    let error = cause.map_or(&nothing, |t| &t.error);
+    let port = cause.map_or(Port::Journal, |t| port_of(&t.target));
+    let place = format!("{set}: {}", cause.map_or(&Target::Journal, |t| &t.target));
+    if report.phase == Phase::Idle {
+        let state = match &report.document {
+            Some(_) => format!("nothing was changed; {base} is published"),
+            None => "nothing was changed".to_owned(),
+        };
+        return Report::of_port(port, &place, error, state).exit(Exit::Failed);
+    }
+    let state = format!("{base} is published; {}", undecided(report));
+    Report::of_port(port, &place, error, state).exit(Exit::Unfinished)
+}

@@ -1,0 +1,134 @@
+//! `rotate` and `recover`: one worker per set, one set after the other.
+
+use dizzy_engine::{Finish, Goal, Phase};
+use dizzy_host::{
+    config::Due,
+    driver::{Adoption, AdoptionWants, Lease, OpenSet, Run},
+    port::{Deadline, Journal as _},
+    register::Document,
+};
+
+use super::{
+    explain,
+    watch::Watch,
+    with_set::{block_on, composer},
+};
+use crate::{
+    args::{Global, Rotate, Sets},
+    code::Exit,
+    compose::{Composer, FormatRule},
+    render::{
+        self,
+        rotate::{RecoverReport, RotateReport, RotateRow},
+    },
+    report::Report,
+};
+
+pub(super) fn rotate(global: &Global, args: &Rotate) -> Result<Exit, Report> {
+    let (composer, mut names) = composer(global, &args.sets)?;
+    let rule = if args.change_format { FormatRule::Change } else { FormatRule::Keep };
+    block_on(async {
+        if args.due {
+            names = due(&composer, names).await?;
+        }
+        let mut sets = Vec::new();
+        for name in &names {
+            sets.push(one(global, &composer, name, Goal::Rotate, rule).await);
+        }
+        let report = RotateReport { sets };
+        render::show(global.output, &report)?;
+        tell_errors(global, &report.sets);
+        Ok(report.exit())
+    })
+}
+
+pub(super) fn recover(global: &Global, args: &Sets) -> Result<Exit, Report> {
+    let (composer, names) = composer(global, &args.sets)?;
+    block_on(async {
+        let mut sets = Vec::new();
+        for name in &names {
+            sets.push(one(global, &composer, name, Goal::Recover, FormatRule::Keep).await);
+        }
+        let report = RecoverReport { sets };
+        render::show(global.output, &report)?;
+        tell_errors(global, &report.sets);
+        Ok(report.exit())
+    })
+}
+
+/// Errors are on standard error in every form of output; in JSON they are in the result as well.
+fn tell_errors(global: &Global, rows: &[RotateRow]) {
+    for error in rows.iter().filter_map(|row| row.error.as_ref()) {
+        error.tell(global.output);
+    }
+}
+
+/// Works on one set; what goes wrong is in the row, so that other sets go on.
+async fn one(global: &Global, composer: &Composer, name: &str, goal: Goal, rule: FormatRule) -> RotateRow {
+    let began = composer.clock().now();
+    let result = attempt(global, composer, name, goal, rule).await;
+    let ms = composer.clock().now().0.saturating_sub(began.0).unsigned_abs();
+    match result {
+        Ok(report) => explain::row(&global.invocation(), &report, ms),
+        Err(error) => explain::failed(name, error),
+    }
+}
+
+async fn attempt(
+    global: &Global,
+    composer: &Composer,
+    name: &str,
+    goal: Goal,
+    rule: FormatRule,
+) -> Result<dizzy_host::driver::Report, Report> {
+    // The lock ends with a process, so whoever holds it knows that the lease in the register is a dead worker's.
+    let lock = composer.hold(name).await?;
+    let set = composer.open(name, Lease::Dead, rule).await?;
+    let watch = Watch::new(global, name);
+    let run = async || {
+        let report = Run::new(&set, composer.limits(), &watch).go(goal).await;
+        report.map_err(|error| Report::of_port(crate::code::Port::Journal, name, &error, crate::report::NOTHING_DONE))
+    };
+    let mut report = run().await?;
+    if report.finish == Finish::NoRegister && goal == Goal::Rotate {
+        adopt(&set, composer, name).await?;
+        report = run().await?;
+    }
+    // What an earlier run had begun and this one undid was not what was asked for.
+    if matches!(report.finish, Finish::RolledBack(_)) && !report.originator && goal == Goal::Rotate {
+        report = run().await?;
+    }
+    drop(lock);
+    Ok(report)
+}
+
+/// The first rotation adopts what is published, if that needs no administrator.
+async fn adopt(set: &OpenSet, composer: &Composer, name: &str) -> Result<(), Report> {
+    let adoption = Adoption::new(set, composer.limits());
+    match adoption.go(&AdoptionWants::default()).await {
+        Ok(_) => Ok(()),
+        Err(trouble) => {
+            Err(explain::harmless(name, &trouble, "nothing was changed; what is published stays as it was"))
+        }
+    }
+}
+
+/// The sets that are due, and those that an earlier run left unfinished.
+async fn due(composer: &Composer, names: Vec<String>) -> Result<Vec<String>, Report> {
+    let journal = composer.journal()?;
+    let now = composer.clock().now();
+    let mut due = Vec::new();
+    for name in names {
+        let set = composer.config().set(&name)?;
+        let stored = journal.read(&name, Deadline::after(composer.limits().call)).await;
+        // A register that cannot be read is told by the rotation of its set.
+        let document = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, &name).ok());
+        let last = document.as_ref().and_then(|d| d.rotated).map(dizzy_engine::Timestamp);
+        let unfinished = document.as_ref().is_some_and(|d| d.phase != dizzy_host::register::phase_name(Phase::Idle));
+        let paused = document.as_ref().and_then(|d| d.pause).is_some_and(|until| until > now.0);
+        if unfinished || (!paused && matches!(set.schedule.due(&name, last, now), Due::Now { .. })) {
+            due.push(name);
+        }
+    }
+    Ok(due)
+}
