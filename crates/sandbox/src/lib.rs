@@ -12,4 +12,4 @@ pub mod postgres;
 pub use certs::{Certificates, ServerCertificate};
 pub use cut_proxy::{CutProxy, Loss, SilentHost};
 pub use moto::Moto;
-pub use postgres::{Durability, Postgres, PostgresOptions, Tls};
+pub use postgres::{Durability, HeldSession, Postgres, PostgresOptions, Tls};

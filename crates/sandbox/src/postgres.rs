@@ -7,7 +7,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, File, OpenOptions},
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::TcpListener,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -220,8 +220,36 @@ impl Postgres {
     /// If the login failed for another reason than the password.
     pub fn login(&self, user: &str, password: &str) -> Result<bool> {
         let mut psql = self.programs.psql();
+        self.over_tcp(&mut psql, user, password, "postgres");
+        let output = psql.args(["-w", "-c", "SELECT 1"]).stdin(Stdio::null()).output().context("run psql")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        match output.status.success() {
+            true => Ok(true),
+            false if said.contains("password authentication failed") => Ok(false),
+            false => bail!("psql could not log in as {user}: {said}"),
+        }
+    }
+
+    /// Holds a session as an application would, logged in over TCP as [`login`](Self::login) does, until the value is dropped.
+    ///
+    /// # Errors
+    /// If the login fails.
+    pub fn hold_session(&self, user: &str, password: &str, database: &str) -> Result<HeldSession> {
+        let mut psql = self.programs.psql();
+        self.over_tcp(&mut psql, user, password, database);
+        psql.args(["-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut held = HeldSession(psql.spawn().context("start psql")?);
+        let stdin = held.0.stdin.as_mut().context("psql's standard input")?;
+        stdin.write_all(b"SELECT 'held';\n").context("ask through psql")?;
+        let mut answer = [0; 4];
+        held.0.stdout.as_mut().context("psql's standard output")?.read_exact(&mut answer).context("hear from psql")?;
+        ensure!(&answer == b"held", "psql said something else");
+        Ok(held)
+    }
+
+    fn over_tcp(&self, psql: &mut Command, user: &str, password: &str, database: &str) {
         psql.env("PGHOST", self.host()).env("PGHOSTADDR", "127.0.0.1").env("PGPORT", self.port.to_string());
-        psql.env("PGUSER", user).env("PGDATABASE", "postgres").env("PGPASSWORD", password);
+        psql.env("PGUSER", user).env("PGDATABASE", database).env("PGPASSWORD", password);
         match self.tls {
             Tls::With(_) => {
                 psql.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", self.certificates.ca_file());
@@ -229,13 +257,6 @@ impl Postgres {
             Tls::Off => {
                 psql.env("PGSSLMODE", "disable");
             }
-        }
-        let output = psql.args(["-w", "-c", "SELECT 1"]).stdin(Stdio::null()).output().context("run psql")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        match output.status.success() {
-            true => Ok(true),
-            false if said.contains("password authentication failed") => Ok(false),
-            false => bail!("psql could not log in as {user}: {said}"),
         }
     }
 
@@ -256,6 +277,17 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         drop(self.supervisor.stdin.take());
         self.supervisor.wait().ok();
+    }
+}
+
+/// A session that an application holds; dropping it ends it.
+#[derive(Debug)]
+pub struct HeldSession(Child);
+
+impl Drop for HeldSession {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().ok();
     }
 }
 

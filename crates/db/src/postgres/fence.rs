@@ -38,7 +38,9 @@ BEGIN
   IF NOT FOUND THEN
     RAISE EXCEPTION 'dizzy-keys: no fence row' USING ERRCODE = 'DZ002';
   END IF;
-  IF coalesce(p_register, '') = '' OR seen.register <> p_register THEN
+  -- A set belongs to one register as a whole, also its users that were never changed.
+  IF coalesce(p_register, '') = ''
+    OR EXISTS (SELECT FROM dizzy.fence f WHERE f."set" = p_set AND f.register <> p_register) THEN
     RAISE EXCEPTION 'dizzy-keys: another register' USING ERRCODE = 'DZ003';
   END IF;
   IF p_epoch IS NULL OR seen.epoch > p_epoch THEN
@@ -147,8 +149,8 @@ pub(super) fn stamp_sql(stamp: &FenceStamp<'_>, kind: Stamp) -> PortResult<Strin
     ))
 }
 
-/// Gives the second user its first password under the fence's rule for idle users. For the fence's owner, who has no row:
-/// raises what `dizzy.stamp` raises.
+/// Gives the second user a password, for the fence's owner, who has no row of its own: the row's epoch and generation are not moved (what
+/// they speak of is changes by the user itself), but a newer one refuses, as `dizzy.stamp` would.
 pub(super) fn first_password_sql(stamp: &FenceStamp<'_>, user: &str, verifier: &str) -> PortResult<String> {
     let (set, register, role) = (literal(stamp.set), literal(stamp.register), literal(user));
     let (epoch, generation) = (number(stamp.epoch.0)?, number(stamp.generation.0)?);
@@ -160,13 +162,12 @@ BEGIN
   SELECT f.* INTO seen FROM dizzy.fence f WHERE f."set" = {set} AND f.role = {role} FOR UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'dizzy-keys: no fence row' USING ERRCODE = 'DZ002';
-  ELSIF {register} = '' OR seen.register <> {register} THEN
+  ELSIF {register} = '' OR EXISTS (SELECT FROM dizzy.fence f WHERE f."set" = {set} AND f.register <> {register}) THEN
     RAISE EXCEPTION 'dizzy-keys: another register' USING ERRCODE = 'DZ003';
   ELSIF seen.epoch > {epoch} OR seen.gen > {generation} THEN
     RAISE EXCEPTION 'dizzy-keys: newer epoch or generation' USING ERRCODE = 'DZ001';
   END IF;
-  UPDATE dizzy.fence f SET register = {register}, epoch = {epoch}, gen = {generation}
-    WHERE f."set" = {set} AND f.role = {role};
+  UPDATE dizzy.fence f SET register = {register} WHERE f."set" = {set} AND f.role = {role};
 END
 "#
     );

@@ -108,7 +108,16 @@ async fn look(
     let mut rows = Vec::new();
     if survey.fence.readable.is() {
         let answer = asked(session.batch(&survey::rows_by_table(stamp.set), deadline).await, &what)?;
-        rows = answer.into_iter().flatten().filter_map(|row| row.into_iter().next().flatten()).collect();
+        for row in answer.into_iter().flatten() {
+            let [Some(role), _set, register, ..] = row.as_slice() else { continue };
+            if register.as_deref().is_some_and(|register| !register.is_empty() && register != stamp.register) {
+                let what = format!("{what}: the fence row of {role} belongs to the register of another installation");
+                return Err(PortError::refused(Kind::ForeignRegister, what).with_hint(
+                    "one set has one register; `dizzy-keys recover --from-world` adopts what the databases say",
+                ));
+            }
+            rows.push(role.clone());
+        }
     }
     Ok(steps(users, stamp, Some(&Known { survey: &survey, rows: &rows })))
 }
