@@ -1,7 +1,7 @@
 //! AWS: the Secrets Manager store, and secret references into Secrets Manager and SSM Parameter Store.
 //!
 //! [`AwsClients`] is the one connection to AWS that both share; nothing touches the network, or reads a file, before the
-//! first call. Error texts of AWS never leave this package: [`failure`] turns codes into the port's words.
+//! first call. Error texts of AWS never leave this package: `failure` turns codes into the port's words.
 
 mod clients;
 mod failure;
