@@ -2,7 +2,10 @@
 //!
 //! Libraries may log what they send, so their lines are never let through, whatever the number of `-v` and the environment say.
 
-use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt as _};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+};
 
 use crate::args::{Global, Output};
 
@@ -11,36 +14,44 @@ const TARGETS: [&str; 5] = ["dizzy_keys", "dizzy_engine", "dizzy_host", "dizzy_d
 
 /// Sets logging up for the process. A second call is without effect.
 pub fn start(global: &Global) {
-    let builder = fmt().with_env_filter(EnvFilter::new(directives(global.verbose))).with_writer(anstream::stderr);
-    // Only a second call fails, which tests in one process may make.
-    let started = match global.output {
-        Output::Json => builder.json().flatten_event(true).finish().try_init(),
-        Output::Text => builder.with_ansi(false).with_target(false).finish().try_init(),
+    let lines = fmt::layer().with_writer(anstream::stderr).with_ansi(false);
+    let lines = match global.output {
+        Output::Json => lines.json().flatten_event(true).boxed(),
+        Output::Text => lines.with_target(false).boxed(),
     };
-    drop(started);
+    // Only a second call fails, which tests in one process may make.
+    drop(registry().with(lines.with_filter(heard(global.verbose))).try_init());
 }
 
-fn directives(verbose: u8) -> String {
+/// Everything that is not ours is off.
+fn heard(verbose: u8) -> Targets {
     let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
     };
-    let ours = TARGETS.map(|target| format!("{target}={level}"));
-    format!("off,{}", ours.join(","))
+    Targets::new().with_default(LevelFilter::OFF).with_targets(TARGETS.map(|target| (target, level)))
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]
     fn libraries_are_never_heard() {
         for verbose in 0..5 {
-            let directives = directives(verbose);
-            assert!(directives.starts_with("off,"), "{directives}");
-            assert!(directives.split(',').skip(1).all(|directive| directive.starts_with("dizzy_")), "{directives}");
+            let heard = heard(verbose);
+            for library in
+                ["aws_smithy_runtime", "aws_sdk_secretsmanager", "tokio_postgres", "rustls", "hyper", "toml", ""]
+            {
+                assert!(!heard.would_enable(library, &Level::ERROR), "{library} at -v x {verbose}");
+            }
+            assert!(heard.would_enable("dizzy_host::driver", &Level::WARN));
         }
+        assert!(!heard(0).would_enable("dizzy_keys::run", &Level::INFO));
+        assert!(heard(3).would_enable("dizzy_keys::run", &Level::TRACE));
     }
 }

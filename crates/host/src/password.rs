@@ -4,6 +4,7 @@
 //! independently and the whole text is drawn again until it fits. Randomness comes through the port; nothing here logs.
 
 use core::fmt;
+use std::sync::LazyLock;
 
 use thiserror::Error;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -255,8 +256,12 @@ impl Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        #[expect(clippy::expect_used, reason = "the default policy is a constant, and a test builds it")]
-        Self::new(DEFAULT_LENGTH, &Class::ALL, "").expect("the default policy is valid")
+        // Counting is a millisecond's work in a debug build, and a configuration may have thousands of databases.
+        static DEFAULT: LazyLock<Policy> = LazyLock::new(|| {
+            #[expect(clippy::expect_used, reason = "the default policy is a constant, and a test builds it")]
+            Policy::new(DEFAULT_LENGTH, &Class::ALL, "").expect("the default policy is valid")
+        });
+        DEFAULT.clone()
     }
 }
 

@@ -9,6 +9,12 @@ use super::{
     View,
     text::{Text, Tone, counted},
 };
+use crate::{
+    args::Output,
+    code::{Code, Exit},
+    render,
+    report::Report,
+};
 
 /// What was looked at.
 #[derive(Clone, Debug, Serialize)]
@@ -71,6 +77,22 @@ impl CheckReport {
     #[must_use]
     pub fn count(&self, level: Level) -> usize {
         self.sets.iter().flat_map(|set| &set.items).filter(|item| item.level == level).count()
+    }
+
+    /// Shows the result, and says how to exit.
+    ///
+    /// # Errors
+    /// [`Code::CheckFailed`] if a rotation would not start; [`Code::Output`] if the result cannot be written.
+    pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
+        render::show(output, self)?;
+        if self.passes() {
+            return Ok(Exit::Done);
+        }
+        let failing = |set: &&CheckedSet| set.items.iter().any(|item| item.level == Level::Error);
+        let sets: Vec<&str> = self.sets.iter().filter(failing).map(|set| set.set.as_str()).collect();
+        let what = format!("{} in {}", counted(self.count(Level::Error), "error"), sets.join(", "));
+        Err(Report::new(Code::CheckFailed, what, "nothing was changed; a rotation would not start")
+            .hint("each line marked ERROR says what to do"))
     }
 
     /// Whether rotations could start.

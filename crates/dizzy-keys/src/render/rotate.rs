@@ -10,7 +10,7 @@ use super::{
     moment::length,
     text::{Text, Tone},
 };
-use crate::{code::Exit, report::Report};
+use crate::{args::Output, code::Exit, render, report::Report};
 
 /// What `rotate` did.
 #[derive(Clone, Debug, Serialize)]
@@ -43,7 +43,7 @@ pub struct RotateRow {
     pub billable_calls: Option<u64>,
     /// Which credentials log in, as far as known.
     pub working: Vec<Working>,
-    /// The error, if there is one.
+    /// The error, if there is one; its text names the set.
     pub error: Option<Report>,
 }
 
@@ -81,6 +81,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether a reader will ask which credentials work.
+    const fn leaves_a_question(self) -> bool {
+        match self {
+            Self::Failed | Self::Held | Self::Nothing | Self::Rotated => false,
+            Self::RolledBack | Self::Stuck | Self::Unfinished => true,
+        }
+    }
+
     fn word(self) -> String {
         match self {
             Self::Failed => Tone::Bad.paint("FAILED"),
@@ -100,6 +108,16 @@ impl RotateReport {
     pub fn exit(&self) -> Exit {
         worst(&self.sets)
     }
+
+    /// Shows the result, tells each set's error, and says how to exit.
+    ///
+    /// # Errors
+    /// [`Code::Output`](crate::code::Code::Output) if the result cannot be written.
+    pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
+        render::show(output, self)?;
+        tell(&self.sets, output);
+        Ok(self.exit())
+    }
 }
 
 impl RecoverReport {
@@ -107,6 +125,16 @@ impl RecoverReport {
     #[must_use]
     pub fn exit(&self) -> Exit {
         worst(&self.sets)
+    }
+
+    /// As [`RotateReport::conclude`].
+    ///
+    /// # Errors
+    /// As [`RotateReport::conclude`].
+    pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
+        render::show(output, self)?;
+        tell(&self.sets, output);
+        Ok(self.exit())
     }
 }
 
@@ -139,6 +167,13 @@ fn worst(sets: &[RotateRow]) -> Exit {
     errors.max().unwrap_or(Exit::Done)
 }
 
+/// Errors go to standard error, each in the form of all errors; in JSON the document has them too.
+fn tell(sets: &[RotateRow], output: Output) {
+    for error in sets.iter().filter_map(|row| row.error.as_ref()) {
+        error.tell(output);
+    }
+}
+
 fn show(sets: &[RotateRow], none: &str, text: &mut Text) {
     if sets.is_empty() {
         text.line(none);
@@ -159,20 +194,12 @@ fn show(sets: &[RotateRow], none: &str, text: &mut Text) {
         })
         .collect();
     text.table(&["SET", "OUTCOME", "PUBLISHED", "TIME", "LOCKOUT", "CALLS"], &rows);
-    for row in sets.iter().filter(|row| row.error.is_some() || !row.working.is_empty()) {
-        text.line("");
-        if let Some(error) = &row.error {
-            text.line(format_args!("{}: {error}", row.set));
-            text.line(format_args!("  state: {}", error.state()));
-            if let Some(hint) = error.next() {
-                text.line(format_args!("  hint: {hint}"));
-            }
-        }
+    for row in sets.iter().filter(|row| row.outcome.leaves_a_question()) {
         for working in &row.working {
             let published = if working.published { ", published" } else { "" };
             text.line(format_args!(
-                "  logs in: {} on {} with g{}{published}",
-                working.user, working.database, working.generation
+                "{}: {} logs in to {} with g{}{published}",
+                row.set, working.user, working.database, working.generation
             ));
         }
     }

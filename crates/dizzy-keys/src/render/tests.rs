@@ -156,10 +156,12 @@ fn check_lists_everything_and_counts_what_stops() {
     ];
     let mut report = CheckReport { sets: vec![CheckedSet { set: "orders".to_owned(), items }] };
     assert!(!report.passes());
+    let failed = report.conclude(Output::Json).unwrap_err();
+    assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("DK-508: 1 error in orders", Exit::Failed));
     insta::assert_snapshot!("check_text", text(&report));
     insta::assert_snapshot!("check_json", json(&report));
     report.sets[0].items.truncate(3);
-    assert!(report.passes());
+    assert_eq!(report.conclude(Output::Json), Ok(Exit::Done));
     assert!(text(&report).ends_with("A rotation can start: 0 errors, 1 warning. Nothing was changed.\n"));
 }
 
@@ -180,8 +182,15 @@ fn verify_shows_each_login() {
     let unknown =
         login("three", LoginResult::Unknown, None, Some("connect to three:5432 (ECONNREFUSED)"), Some("DK-211"));
     let report = |logins| VerifyReport { sets: vec![VerifiedSet { set: "orders".to_owned(), logins }] };
-    insta::assert_snapshot!("verify_text", text(&report(vec![good.clone(), refused, unknown.clone()])));
+    insta::assert_snapshot!("verify_text", text(&report(vec![good.clone(), refused.clone(), unknown.clone()])));
     insta::assert_snapshot!("verify_json", json(&report(vec![good.clone()])));
+    let conclude =
+        |logins| report(logins).conclude(Output::Json).map_err(|error| (error.to_string(), error.exit_code()));
+    assert_eq!(conclude(vec![good.clone()]), Ok(Exit::Done));
+    let not_tried = "DK-512: 1 of 2 published credentials not tried: aws-sm:prod/orders for orders/three";
+    assert_eq!(conclude(vec![good.clone(), unknown.clone()]), Err((not_tried.to_owned(), Exit::Failed)));
+    let worst = "DK-505: 1 of 2 published credentials refused: aws-sm:prod/orders for orders/two";
+    assert_eq!(conclude(vec![refused, unknown.clone()]), Err((worst.to_owned(), Exit::NeedsHuman)));
     assert!(text(&report(vec![good.clone()])).ends_with("\nEvery published credential logs in.\n"));
     assert!(text(&report(vec![good, unknown])).ends_with("\nNot every published credential could be tried.\n"));
 }
@@ -199,8 +208,10 @@ fn rotate_says_how_each_set_ended_and_exits_with_the_worst() {
         error,
     };
     let state = "g7 is published and works everywhere";
-    let rolled_back = Report::new(Code::RolledBack, "rolled back to g7, because rds refused", state).hint("mend it");
-    let unfinished = Report::new(Code::Unfinished, "g8 is decided; 1 of 2 secrets publishes it", "g7 and g8 log in");
+    let rolled_back =
+        Report::new(Code::RolledBack, "billing: rolled back to g7, because rds refused", state).hint("mend it");
+    let unfinished =
+        Report::new(Code::Unfinished, "carts: g8 is decided; 1 of 2 secrets publishes it", "g7 and g8 log in");
     let mut last = row("carts", Outcome::Unfinished, Some(unfinished));
     last.lockout_ms = Some(31);
     last.working = vec![

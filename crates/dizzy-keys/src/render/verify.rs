@@ -7,6 +7,12 @@ use super::{
     moment::length,
     text::{Text, Tone},
 };
+use crate::{
+    args::Output,
+    code::{Code, Exit},
+    render,
+    report::Report,
+};
 
 /// Every login that was tried.
 #[derive(Clone, Debug, Serialize)]
@@ -58,6 +64,39 @@ pub enum LoginResult {
 }
 
 impl VerifyReport {
+    /// Shows the result, and says how to exit.
+    ///
+    /// # Errors
+    /// [`Code::PublishedRefused`] if a published credential does not log in, [`Code::NotVerified`] if one could not be tried,
+    /// [`Code::Output`] if the result cannot be written.
+    pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
+        render::show(output, self)?;
+        let total: usize = self.sets.iter().map(|set| set.logins.len()).sum();
+        let names = |result| {
+            let logins = self.sets.iter().flat_map(|set| set.logins.iter().map(move |login| (set, login)));
+            let these = logins.filter(|(_, login)| login.result == result);
+            these.map(|(set, login)| format!("{} for {}/{}", login.secret, set.set, login.database)).collect::<Vec<_>>()
+        };
+        let (refused, unknown) = (names(LoginResult::Refused), names(LoginResult::Unknown));
+        if !refused.is_empty() {
+            let what = format!("{} of {total} published credentials refused: {}", refused.len(), refused.join(", "));
+            return Err(Report::new(
+                Code::PublishedRefused,
+                what,
+                "consumers of what was refused cannot log in; nothing was changed",
+            )
+            .hint(
+                "`dizzy-keys status SET` says which generation should be published; then see the page of this code",
+            ));
+        }
+        if !unknown.is_empty() {
+            let what = format!("{} of {total} published credentials not tried: {}", unknown.len(), unknown.join(", "));
+            return Err(Report::new(Code::NotVerified, what, "the others log in; nothing was changed")
+                .hint("the lines marked \"not tried\" say why"));
+        }
+        Ok(Exit::Done)
+    }
+
     /// Whether some login ended like this.
     #[must_use]
     pub fn any(&self, result: LoginResult) -> bool {

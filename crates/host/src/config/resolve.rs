@@ -355,6 +355,9 @@ fn strategy(at: &At<'_>, engine: Engine, users: usize, written: Option<StrategyM
 }
 
 fn policy(at: &At<'_>, model: PasswordModel) -> Resolved<Policy> {
+    if matches!(model, PasswordModel { length: None, classes: None, exclude: None }) {
+        return Ok(Policy::default());
+    }
     let classes: Vec<Class> = match &model.classes {
         None => Class::ALL.to_vec(),
         Some(classes) => classes

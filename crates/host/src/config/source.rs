@@ -30,6 +30,8 @@ pub(super) enum Step {
 pub(super) struct Source<'a> {
     pub(super) name: &'a str,
     text: &'a str,
+    /// Where each line starts.
+    lines: Vec<usize>,
     root: Spanned<DeTable<'a>>,
 }
 
@@ -65,7 +67,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     String::from_utf8(bytes).map_err(|error| {
         let upto = error.utf8_error().valid_up_to();
         let good = String::from_utf8_lossy(error.as_bytes().get(..upto).unwrap_or_default()).into_owned();
-        let position = Some(position(&good, upto));
+        let position = Some(position(&good, &line_starts(&good), upto));
         ConfigError { position, ..wrong("the file is not UTF-8 text", Some("save it as UTF-8")) }
     })
 }
@@ -76,12 +78,15 @@ impl<'a> Source<'a> {
         let root = DeTable::parse(text).map_err(|error| ConfigError {
             mistake: Mistake::Syntax,
             file: name.to_owned(),
-            position: error.span().map(|span| position(text, span.start)),
+            position: error.span().map(|span| position(text, &line_starts(text), span.start)),
             key: None,
-            what: error.message().lines().collect::<Vec<_>>().join(", "),
+            what: match error.message() {
+                "duplicate key" => "this key or table stands in the file a second time".to_owned(),
+                message => message.lines().collect::<Vec<_>>().join(", "),
+            },
             hint: None,
         })?;
-        let source = Self { name, text, root };
+        let source = Self { name, text, lines: line_starts(text), root };
         let model = Model::deserialize(toml::Deserializer::from(source.root.clone()))
             .map_err(|error| source.reworded(error.message(), error.span().map_or(0, |span| span.start)))?;
         Ok((source, model))
@@ -107,7 +112,7 @@ impl<'a> Source<'a> {
         for step in steps {
             let value = match step {
                 Step::Key(name) => {
-                    let Some((key, value)) = table.and_then(|t| t.iter().find(|(key, _)| key.get_ref() == name)) else {
+                    let Some((key, value)) = table.and_then(|t| t.get_key_value(name.as_str())) else {
                         break;
                     };
                     at = key.span().start;
@@ -129,14 +134,18 @@ impl<'a> Source<'a> {
                 | DeValue::String(_) => (None, None),
             };
         }
-        position(self.text, at)
+        self.position(at)
+    }
+
+    fn position(&self, at: usize) -> Position {
+        position(self.text, &self.lines, at)
     }
 
     /// serde's message in our words: the key's path, what is allowed, and never the value.
     fn reworded(&self, message: &str, at: usize) -> ConfigError {
         let mut steps = Vec::new();
         steps_to(self.root.get_ref(), at, &mut steps);
-        let position = Some(position(self.text, at));
+        let position = Some(self.position(at));
         let key = (!steps.is_empty()).then(|| dotted(&steps));
         let error = |mistake, what: String, hint| ConfigError {
             mistake,
@@ -239,10 +248,16 @@ pub(super) fn dotted(steps: &[Step]) -> String {
     text
 }
 
-fn position(text: &str, at: usize) -> Position {
-    let before = text.get(..at).unwrap_or(text);
+/// Where each line starts; the first at 0.
+fn line_starts(text: &str) -> Vec<usize> {
+    core::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
+}
+
+fn position(text: &str, lines: &[usize], at: usize) -> Position {
+    let line = lines.partition_point(|start| *start <= at);
+    let start = lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+    let column = text.get(start..at).map_or(0, |before| before.chars().count());
     // A file has at most 4 MiB, so that neither number can be out of range.
-    let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
-    let last_line = before.rsplit('\n').next().unwrap_or_default();
-    Position { line: count(before.matches('\n').count()), column: count(last_line.chars().count()) }
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Position { line: number(line), column: number(column + 1) }
 }

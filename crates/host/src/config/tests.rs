@@ -309,6 +309,32 @@ fn the_fingerprint_follows_what_decisions_depend_on() {
 }
 
 #[test]
+fn every_position_is_inside_the_file_whatever_is_cut_out() {
+    // Each mistake that leaving out a line makes is told with a place, and nothing panics.
+    let lines: Vec<&str> = BOTH.lines().collect();
+    for out in 0..lines.len() {
+        let text: Vec<&str> = lines.iter().enumerate().filter(|(at, _)| *at != out).map(|(_, line)| *line).collect();
+        if let Err(error) = parse("x.toml", &text.join("\n")) {
+            let Position { line, column } = error.position.unwrap();
+            assert!(line >= 1 && line as usize <= text.len() && column >= 1, "{error}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in ".{0,200}", at in 0_usize..400, cut in 0_usize..20) {
+        drop(parse("x.toml", &text));
+        // The same inside something that is nearly right.
+        let mut near = BOTH.to_owned();
+        near.replace_range(at.min(BOTH.len())..(at + cut).min(BOTH.len()), &text);
+        if let Err(error) = parse("x.toml", &near) {
+            proptest::prop_assert!(error.position.is_some());
+        }
+    }
+}
+
+#[test]
 fn the_schema_is_as_published() {
     insta::assert_json_snapshot!("schema", schema());
 }
