@@ -6,10 +6,12 @@
 
 pub mod certs;
 pub mod cut_proxy;
+pub mod installation;
 pub mod moto;
 pub mod postgres;
 
 pub use certs::{Certificates, ServerCertificate};
 pub use cut_proxy::{CutProxy, Loss, SilentHost};
+pub use installation::{Installation, SET, Users};
 pub use moto::Moto;
 pub use postgres::{Durability, HeldSession, Postgres, PostgresOptions, Tls};
