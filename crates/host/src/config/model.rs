@@ -1,7 +1,7 @@
 //! The configuration as it is written: plain structs, one field per key, texts not yet read further.
 //!
 //! Unknown keys are refused. The JSON schema that editors use is made from these types and their doc comments, so the
-//! comments speak to the person who writes the file. Meaning and limits are checked in [`super::resolve`].
+//! comments speak to the person who writes the file. Meaning and limits are checked when it is resolved.
 
 use std::collections::BTreeMap;
 

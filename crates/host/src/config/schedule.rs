@@ -68,10 +68,10 @@ impl Schedule {
             },
         };
         let floor = last.map_or(ripe, |last| last.plus_ms(millis(self.min_interval)));
-        let spread = offset(set, self.spread);
+        // Without a past there is nothing to count from: an offset from `now` would never be reached.
+        let spread = if last.is_some() { offset(set, self.spread) } else { 0 };
         let ripe = ripe.max(floor);
         let due = match &self.window {
-            None if last.is_none() => ripe,
             None => ripe.plus_ms(spread),
             Some(window) => window.place(ripe, spread),
         };
@@ -79,7 +79,7 @@ impl Schedule {
             return Due::At(due);
         }
         match &self.window {
-            Some(window) if !window.contains(now) => Due::At(window.place(now, spread)),
+            Some(window) if !window.contains(now) => Due::At(window.place(now, 0)),
             Some(_) | None => Due::Now { since: due },
         }
     }
@@ -267,6 +267,32 @@ mod tests {
             offsets.insert(plain);
         }
         assert!(offsets.len() > 1, "sets are spread");
+    }
+
+    #[test]
+    fn a_set_without_a_past_is_due_in_its_window_whatever_the_spread() {
+        let spread = Duration::from_secs(1800);
+        let schedule = Schedule { window: Window::parse("02:00-04:00"), spread, ..every("1d") };
+        for set in ["orders", "billing", "users"] {
+            let three = Timestamp(10 * DAY + 3 * HOUR);
+            assert_eq!(schedule.due(set, None, three), Due::Now { since: three });
+            let noon = Timestamp(10 * DAY + 12 * HOUR);
+            assert_eq!(schedule.due(set, None, noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
+        }
+    }
+
+    #[test]
+    fn a_set_is_due_at_the_moment_that_was_announced() {
+        let spread = Duration::from_secs(1800);
+        for window in [None, Window::parse("02:00-04:00"), Window::parse("23:50-00:10")] {
+            let schedule = Schedule { window, spread, ..every("30d") };
+            for (set, now) in [("orders", 0), ("billing", 29 * DAY), ("users", 45 * DAY + 12 * HOUR)] {
+                if let Due::At(announced) = schedule.due(set, Some(Timestamp(0)), Timestamp(now)) {
+                    let then = schedule.due(set, Some(Timestamp(0)), announced);
+                    assert!(matches!(then, Due::Now { .. }), "{set} {window:?}: {then:?}");
+                }
+            }
+        }
     }
 
     #[test]
