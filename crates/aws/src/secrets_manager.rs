@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use aws_sdk_secretsmanager::operation::{
     describe_secret::DescribeSecretOutput, get_secret_value::GetSecretValueOutput,
 };
+use dizzy_engine::Generation;
 use dizzy_host::{
     port::{Deadline, Kind, Labels, PortError, PortResult, SecretStore, StoredVersion, VersionId, VersionName},
     secret::SecretText,
@@ -55,9 +56,19 @@ pub struct SecretsManagerStore {
     salt: String,
     // Versions that this process staged: only these are worth waiting for when a read does not find them.
     written: Mutex<BTreeSet<VersionId>>,
-    // Our names as last seen or moved by this process; `None` before the first look.
-    names: Mutex<Option<BTreeMap<VersionName, VersionId>>>,
+    names: Mutex<Names>,
 }
+
+/// Our names as last seen or moved by this process.
+#[derive(Default)]
+struct Names {
+    on: BTreeMap<VersionName, VersionId>,
+    /// Whether the labels were read, so that a name that is not here is nowhere.
+    complete: bool,
+}
+
+/// The last generation whose name adoption may put on a version that was there before.
+const ADOPTED: Generation = Generation(1);
 
 impl SecretsManagerStore {
     /// The secret with this name or ARN. `salt` (the set's name) goes into the idempotency token of every version, beside the
@@ -178,9 +189,9 @@ impl SecretsManagerStore {
     /// Refuses a stage whose name sits on another version already.
     ///
     /// PutSecretValue would move the label there without a word ([api]: "Secrets Manager removes the label from the other
-    /// version and attaches it to this version"), and the other version might be left with none. Costs a call only if
-    /// nobody has read the labels yet, or if they were seen there. A label put elsewhere between the look and the put
-    /// would still be taken; only an adoption of the very generation that is being staged could do that.
+    /// version and attaches it to this version"), and the other version might be left with none. Only adoption puts a name on a
+    /// version that staging did not make, and only for the generations up to [`ADOPTED`]; the id of every other is derived from
+    /// its name. So a look is needed for those only, or if this process saw the name elsewhere.
     async fn refuse_to_take_the_name(
         &self,
         call: &Call<'_>,
@@ -188,9 +199,14 @@ impl SecretsManagerStore {
         id: &VersionId,
         deadline: Deadline,
     ) -> PortResult<()> {
-        let seen = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if seen.is_some_and(|names| names.get(name).is_none_or(|on| on == id)) {
-            return Ok(());
+        {
+            let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            match names.on.get(name) {
+                Some(on) if on == id => return Ok(()),
+                Some(_) => {}
+                None if names.complete || name.generation > ADOPTED => return Ok(()),
+                None => {}
+            }
         }
         let looking = Call { effect: Effect::Read, action: "secretsmanager:DescribeSecret", ..*call };
         let secret = self.describe(&looking, deadline).await?;
@@ -212,18 +228,18 @@ impl SecretsManagerStore {
 
     fn note_all(&self, secret: &DescribeSecretOutput) -> Labels {
         let labels = labels_of(secret);
-        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = Some(labels.named.clone());
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        *names = Names { on: labels.named.clone(), complete: true };
         labels
     }
 
     /// `None`: the name is on no version.
     fn note(&self, name: &VersionName, on: Option<&VersionId>) {
-        if let Some(names) = self.names.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            match on {
-                Some(id) => names.insert(name.clone(), id.clone()),
-                None => names.remove(name),
-            };
-        }
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        match on {
+            Some(id) => names.on.insert(name.clone(), id.clone()),
+            None => names.on.remove(name),
+        };
     }
 
     fn remember(&self, id: &VersionId) {
@@ -366,7 +382,8 @@ fn stored(call: &Call<'_>, answer: GetSecretValueOutput) -> PortResult<StoredVer
     let text = answer
         .secret_string
         .ok_or_else(|| call.refused(Kind::Malformed).with_hint("it holds a binary value; a JSON text is needed"))?;
-    Ok(StoredVersion { id: VersionId(id), value: SecretText::new(text) })
+    let is_pending = answer.version_stages.iter().flatten().any(|stage| stage == PENDING);
+    Ok(StoredVersion { id: VersionId(id), value: SecretText::new(text), is_pending })
 }
 
 fn labels_of(secret: &DescribeSecretOutput) -> Labels {

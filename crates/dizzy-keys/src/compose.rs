@@ -55,7 +55,6 @@ impl Composer {
     #[must_use]
     pub(crate) fn new(config: Config) -> Self {
         let aws = AwsClients::load(AwsSettings::default());
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
         let env = EnvFileReader::new(|name| std::env::var_os(name));
         let reader = Readers { aws: AwsSecretReader::new(aws.clone()), env };
         Self { config, aws, reader, clock: Arc::new(SystemClock), limits: Limits::default() }
@@ -137,12 +136,19 @@ impl Composer {
             let covers = covers(&set, secret, look.format);
             for at in &covers {
                 let (Some(database), Some(slot)) = (set.databases.get(*at), first.get_mut(*at)) else { continue };
-                let credential = look.document.credential(&database.name, look.format);
-                let credential =
-                    credential.map_err(|error| Report::of_document(&secret.store.to_string(), &error, NOTHING_DONE))?;
-                slot.get_or_insert(credential);
+                match look.document.credential(&database.name, look.found) {
+                    Ok(credential) => {
+                        slot.get_or_insert(credential);
+                    }
+                    // In its next format the secret may publish more than it does.
+                    Err(_) if look.found != look.format => {}
+                    Err(error) => {
+                        return Err(Report::of_document(&secret.store.to_string(), &error, NOTHING_DONE));
+                    }
+                }
             }
-            let first_look = Mutex::new(Some(StoredVersion { id: look.id, value: look.document.text().clone() }));
+            let first = StoredVersion { id: look.id, value: look.document.text().clone(), is_pending: look.is_pending };
+            let first_look = Mutex::new(Some(first));
             secrets.push(OpenSecret { store: look.store, format: look.format, first_look, covers });
         }
         let mut databases = Vec::new();
@@ -187,9 +193,10 @@ impl Composer {
             Some(configured) if configured != found && rule == FormatRule::Keep => {
                 return Err(of_document(dizzy_host::document::DocumentError::OtherFormat { configured, found }));
             }
-            _ => found,
+            Some(configured) => configured,
+            None => found,
         };
-        Ok(Look { store, id: current.id, document, format })
+        Ok(Look { store, id: current.id, is_pending: current.is_pending, document, found, format })
     }
 
     async fn database(
@@ -263,7 +270,11 @@ impl Composer {
 struct Look {
     store: Arc<dyn SecretStore>,
     id: dizzy_host::port::VersionId,
+    is_pending: bool,
     document: SecretDocument,
+    /// The format of what is published.
+    found: Format,
+    /// The format of what will be.
     format: Format,
 }
 

@@ -131,6 +131,7 @@ impl Run<'_> {
         Ok(voted.map(|(database, _)| Effect::CommitVote { database, generation }).collect())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only effects of the order of apply are asked for here")]
     pub(super) fn on_applying(&mut self, answers: &Answers<'_>, op: u8) -> Decision {
         let generation = self.next_generation()?;
         let mut verdict = Verdict::GoOn;
@@ -143,10 +144,6 @@ impl Run<'_> {
                 Effect::Vote { database, from, .. } => self.on_change(*database, *from, outcome, Progress::Voted),
                 Effect::CommitVote { database, .. } => self.on_commit_vote(*database, outcome),
                 Effect::EndWindow { database } => self.on_end_window(*database, outcome),
-                #[expect(
-                    clippy::wildcard_enum_match_arm,
-                    reason = "only effects of the order of apply are asked for here"
-                )]
                 _ => return Err(Violation::Shape),
             });
         }

@@ -62,6 +62,7 @@ impl Run<'_> {
         })
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only effects of the way back are asked for here")]
     pub(super) fn on_undo(&mut self, answers: &Answers<'_>) -> Decision {
         let (base, given_up) = (self.w.register.current, self.next_generation()?);
         let mut verdict = Verdict::GoOn;
@@ -70,7 +71,6 @@ impl Run<'_> {
                 Effect::Burn { database, from, .. } => self.on_burn(*database, *from, base, outcome),
                 Effect::Login { database, generation, .. } => self.on_look(*database, *generation, given_up, outcome),
                 Effect::Restore { database, .. } => self.on_restore(*database, outcome),
-                #[expect(clippy::wildcard_enum_match_arm, reason = "only effects of the way back are asked for here")]
                 _ => return Err(Violation::Shape),
             });
         }

@@ -193,7 +193,7 @@ impl<'a> Adoption<'a> {
         let (Some(open), Some(config)) = (self.set.secrets.get(secret), self.set.config.databases.get(database)) else {
             return Err(self.in_secret(secret, PortError::refused(Kind::Malformed, "find the database of the secret")));
         };
-        let found = document.credential(&config.name, open.format);
+        let found = self.set.credential(open, document, &config.name);
         found.map_err(|e| self.in_secret(secret, document_error(&e)))
     }
 
@@ -303,7 +303,7 @@ impl<'a> Adoption<'a> {
         }
         let Some(previous) = &secret.previous else { return Ok(None) };
         let Some(config) = self.set.config.databases.get(at) else { return Ok(None) };
-        match previous.credential(&config.name, open.format) {
+        match self.set.credential(open, previous, &config.name) {
             Ok(credential) if credential.username == user => {
                 match self.login(at, &credential, document, SECOND_USERS).await {
                     Ok(()) => Ok(Some(Second { credential, is_new: false })),
@@ -353,11 +353,12 @@ impl<'a> Adoption<'a> {
                 let Some(config) = self.set.config.databases.get(*database) else { continue };
                 any = true;
                 let credential = &second.credential;
+                let format = self.set.format_of(open, &staged);
                 staged = staged
-                    .with_credential(&config.name, open.format, &credential.username, &credential.password, None)
+                    .with_credential(&config.name, format, &credential.username, &credential.password, None)
                     .map_err(|e| wrong(document_error(&e)))?;
                 previous_will_do &= found.previous.as_ref().is_some_and(|previous| {
-                    previous.credential(&config.name, open.format).is_ok_and(|c| c.same_login(credential))
+                    self.set.credential(open, previous, &config.name).is_ok_and(|c| c.same_login(credential))
                 });
             }
             if !any {

@@ -19,8 +19,8 @@ use super::{
     trouble::{Target, Trouble, outcome_of},
 };
 use crate::{
-    config::OnActiveSessions,
-    document::{Credential, SecretDocument},
+    config::{Engine, OnActiveSessions},
+    document::{Credential, Endpoint, Entry, SecretDocument},
     port::{
         AuditEvent, Change, ChangeKind, Deadline, FenceStamp, Kind, Login, PortError, PortResult, Sessions, Severity,
         StoredVersion, Tag, VersionId, VersionName, Vote,
@@ -47,6 +47,8 @@ struct State {
     register: Option<(Document, Tag)>,
     /// CURRENT of each secret as last read: what a new version is made from.
     templates: BTreeMap<u8, SecretDocument>,
+    /// CURRENT of a secret, if PENDING was on it too when it was read: spares a look at the labels.
+    pending_with_current: BTreeMap<u8, VersionId>,
     /// Where PENDING was when it was looked at.
     pending: BTreeMap<u8, Option<VersionId>>,
     votes: BTreeMap<u8, Box<dyn Vote>>,
@@ -95,7 +97,7 @@ impl<'a> Session<'a> {
                 let result = self.inspect(register, *database, *user, *generation).await;
                 self.answer(self.database_target(*database), result)
             }
-            Effect::ReadLabels { store } => match self.read_labels(*store).await {
+            Effect::ReadLabels { store } => match self.read_labels(register, *store).await {
                 Ok(outcome) => outcome,
                 Err(error) => self.failed(self.secret_target(*store), error),
             },
@@ -279,10 +281,19 @@ impl<'a> Session<'a> {
     /// Takes in what a version publishes: credentials into the keyring, the text as the template of the next one.
     fn learn(&self, store: StoreIx, generation: Generation, version: StoredVersion) -> PortResult<()> {
         let secret = self.secret(store)?;
+        if version.is_pending {
+            self.state().pending_with_current.insert(store.0, version.id.clone());
+        }
         let document = parse(version)?;
+        let changes_format = self.set.format_of(secret, &document) != secret.format;
         for at in &secret.covers {
             let (ix, config) = self.covered(*at)?;
-            let credential = document.credential(&config.name, secret.format).map_err(|e| document_error(&e))?;
+            let credential = match self.set.credential(secret, &document, &config.name) {
+                Ok(credential) => credential,
+                // A secret that changes its format may get databases that it has not published before.
+                Err(_) if changes_format => continue,
+                Err(error) => return Err(document_error(&error)),
+            };
             if !config.users.contains(&credential.username) {
                 return Err(PortError::refused(
                     Kind::Malformed,
@@ -297,8 +308,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn read_labels(&self, store: StoreIx) -> PortResult<Outcome> {
+    async fn read_labels(&self, register: &Register, store: StoreIx) -> PortResult<Outcome> {
         let secret = self.secret(store)?;
+        // Before staging, the look at CURRENT may have told already. If PENDING has moved since, its compare-and-swap says so.
+        let known = self.state().pending_with_current.remove(&store.0);
+        if let Some(id) = known.filter(|_| register.phase == Phase::Intent) {
+            self.state().pending.insert(store.0, Some(id));
+            let seen = Seen::Generation(register.current);
+            return Ok(Outcome::Labels { current: seen, pending: seen });
+        }
         let labels = secret.store.labels(self.limits.store()).await?;
         let name = self.secret_name(store);
         let (document, _) = self.state().register.clone().ok_or_else(no_register)?;
@@ -333,15 +351,14 @@ impl<'a> Session<'a> {
     ) -> PortResult<()> {
         let secret = self.secret(store)?;
         let template = self.template(store).await?;
-        let mut document = template;
+        let mut credentials = Vec::new();
         for at in &secret.covers {
-            let (ix, config) = self.covered(*at)?;
+            let (ix, _) = self.covered(*at)?;
             let credential = self.credential_to_stage(register, store, *at, generation).await?;
-            document = document
-                .with_credential(&config.name, secret.format, &credential.username, &credential.password, None)
-                .map_err(|e| document_error(&e))?;
-            self.keyring.put(ix, generation, credential);
+            self.keyring.put(ix, generation, credential.clone());
+            credentials.push((*at, credential));
         }
+        let document = self.document_to_stage(secret, template, &credentials)?;
         let name = self.version_name(generation)?;
         let id = match secret.store.stage(&name, document.text(), self.limits.store()).await {
             Ok(id) => id,
@@ -356,6 +373,52 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The template with the new credentials: everything else stays. If the format changes, the same in the other layout.
+    fn document_to_stage(
+        &self,
+        secret: &OpenSecret,
+        template: SecretDocument,
+        credentials: &[(usize, Credential)],
+    ) -> PortResult<SecretDocument> {
+        if self.set.format_of(secret, &template) == secret.format {
+            let mut document = template;
+            for (at, credential) in credentials {
+                let (_, config) = self.covered(*at)?;
+                document = document
+                    .with_credential(&config.name, secret.format, &credential.username, &credential.password, None)
+                    .map_err(|e| document_error(&e))?;
+            }
+            return Ok(document);
+        }
+        let mut places = Vec::new();
+        for (at, _) in credentials {
+            let (ix, config) = self.covered(*at)?;
+            let base = self.state().register.as_ref().map(|(document, _)| Generation(document.current));
+            let known = base.and_then(|base| self.keyring.find(ix, base));
+            places.push((config, known));
+        }
+        let entries: Vec<Entry<'_>> = credentials
+            .iter()
+            .zip(&places)
+            .map(|((_, credential), (config, known))| Entry {
+                database: &config.name,
+                endpoint: Endpoint {
+                    engine: match config.engine {
+                        Engine::Oracle => "oracle",
+                        Engine::Postgres => "postgres",
+                    },
+                    host: config.host.as_deref().or_else(|| known.as_ref()?.host.as_deref()),
+                    port: config.port.or_else(|| known.as_ref()?.port),
+                    dbname: config.dbname.as_deref().or_else(|| known.as_ref()?.dbname.as_deref()),
+                    service: config.service.as_deref().or_else(|| known.as_ref()?.service.as_deref()),
+                },
+                username: &credential.username,
+                password: &credential.password,
+            })
+            .collect();
+        SecretDocument::compose(secret.format, &entries, Some(&template)).map_err(|e| document_error(&e))
     }
 
     async fn credential_to_stage(
@@ -394,7 +457,7 @@ impl<'a> Session<'a> {
         let document = parse(secret.store.read(&id, self.limits.store()).await?)?;
         for at in &secret.covers {
             let (ix, config) = self.covered(*at)?;
-            let found = document.credential(&config.name, secret.format).map_err(|e| document_error(&e))?;
+            let found = self.set.credential(secret, &document, &config.name).map_err(|e| document_error(&e))?;
             if self.set.lead(*at) == Some(usize::from(store.0)) {
                 self.keyring.put(ix, generation, found);
             } else if self.keyring.find(ix, generation).is_none_or(|ours| !ours.same_login(&found)) {
@@ -413,7 +476,7 @@ impl<'a> Session<'a> {
         let document = parse(secret.store.read(&id, self.limits.store()).await?)?;
         for at in &secret.covers {
             let (ix, config) = self.covered(*at)?;
-            let found = document.credential(&config.name, secret.format).map_err(|e| document_error(&e))?;
+            let found = self.set.credential(secret, &document, &config.name).map_err(|e| document_error(&e))?;
             match self.keyring.find(ix, generation) {
                 Some(ours) if ours.same_login(&found) => {}
                 Some(_) => {
@@ -451,7 +514,7 @@ impl<'a> Session<'a> {
             let document = parse(current)?;
             for at in &secret.covers {
                 let (ix, config) = self.covered(*at)?;
-                let found = document.credential(&config.name, secret.format).map_err(|e| document_error(&e))?;
+                let found = self.set.credential(secret, &document, &config.name).map_err(|e| document_error(&e))?;
                 let is_lead = self.set.lead(*at) == Some(usize::from(store.0));
                 let same = self.keyring.find(ix, generation).is_some_and(|ours| ours.same_login(&found));
                 if is_lead || !same {

@@ -27,7 +27,7 @@ pub use self::{
 };
 use crate::{
     config::{OnActiveSessions, RotationSet},
-    document::Format,
+    document::{Credential, DocumentError, Format, SecretDocument},
     port::{AuditSink, Clock, Database, Journal, Randomness, SecretStore, StoredVersion},
 };
 
@@ -38,7 +38,7 @@ pub const ACTIVE_SESSIONS: &str = "active-sessions";
 pub struct OpenSecret {
     /// The store.
     pub store: Arc<dyn SecretStore>,
-    /// How credentials are laid out in it.
+    /// How credentials are laid out in the versions that are staged. What is read tells its own format.
     pub format: Format,
     /// What was read from CURRENT when the set was opened; used once, so that opening costs no extra call.
     pub first_look: std::sync::Mutex<Option<StoredVersion>>,
@@ -91,6 +91,21 @@ impl OpenSet {
         // Consumers of a `single` may try PENDING next; nobody else needs it moved.
         let announce = databases.iter().any(|d| d.strategy == Strategy::Single);
         Plan::new(databases, vec![StorePlan { announce }; self.secrets.len()])
+    }
+
+    /// The credential of a database in a version of a secret, whichever format that version has.
+    fn credential(
+        &self,
+        secret: &OpenSecret,
+        document: &SecretDocument,
+        database: &str,
+    ) -> Result<Credential, DocumentError> {
+        document.credential(database, self.format_of(secret, document))
+    }
+
+    fn format_of(&self, secret: &OpenSecret, document: &SecretDocument) -> Format {
+        let names: Vec<&str> = self.config.databases.iter().map(|d| d.name.as_str()).collect();
+        document.format(&names).unwrap_or(secret.format)
     }
 
     /// The first secret that publishes a database: it decides the database's password of each generation.

@@ -116,7 +116,10 @@ impl MemoryStore {
 
     fn version(&self, secret: &Secret, id: &VersionId) -> PortResult<StoredVersion> {
         match secret.versions.get(id) {
-            Some(value) => Ok(StoredVersion { id: id.clone(), value: value.clone() }),
+            Some(value) => {
+                let is_pending = secret.labels.pending.as_ref() == Some(id);
+                Ok(StoredVersion { id: id.clone(), value: value.clone(), is_pending })
+            }
             None => Err(self.refused(Kind::NotFound, &format!("there is no version {id}"))),
         }
     }

@@ -62,6 +62,8 @@ pub struct StoredVersion {
     pub id: VersionId,
     /// What consumers would read.
     pub value: SecretText,
+    /// Whether PENDING is on this version as well; false where the store's answer does not tell.
+    pub is_pending: bool,
 }
 
 /// Which version carries which label.
