@@ -76,6 +76,13 @@ impl Report {
         self
     }
 
+    /// Replaces what is true, where more is known than at the place of the error.
+    #[must_use]
+    pub fn with_state(mut self, state: impl Into<String>) -> Self {
+        self.state = state.into();
+        self
+    }
+
     /// Replaces the exit code: what is true decides it, not what happened.
     #[must_use]
     pub const fn exit(mut self, exit: Exit) -> Self {

@@ -14,7 +14,6 @@ use crate::{
     code::{Code, Exit, Port},
     compose::{Composer, FormatRule},
     render::{
-        self,
         check::{CheckItem, CheckReport, CheckedSet, Level},
         moment::length,
     },
@@ -23,7 +22,7 @@ use crate::{
 
 /// Sooner than this, an expiry on the server is worth a warning: two weeks leave time for two working days and a holiday.
 const SOON_MS: i64 = 14 * 86_400_000;
-/// OCI Vault keeps a deleted version for at least a day, which allows about this many rotations of a secret per day.
+/// Where a finding about the register stands.
 const NAME: &str = "register";
 
 pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
@@ -33,9 +32,7 @@ pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
         for name in &names {
             sets.push(CheckedSet { set: name.clone(), items: one(&composer, name).await });
         }
-        let report = CheckReport { sets };
-        render::show(global.output, &report)?;
-        Ok(if report.passes() { Exit::Done } else { Exit::Failed })
+        CheckReport { sets }.conclude(global.output)
     })
 }
 

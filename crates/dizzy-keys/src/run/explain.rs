@@ -47,7 +47,8 @@ fn outcome(report: &driver::Report) -> Outcome {
     match report.finish {
         Finish::Rotated(_) => Outcome::Rotated,
         Finish::RolledBack(_) => Outcome::RolledBack,
-        Finish::NothingToDo => Outcome::Nothing,
+        // Only `recover` meets a set without a register: nothing was ever begun there.
+        Finish::NothingToDo | Finish::NoRegister => Outcome::Nothing,
         Finish::Busy(_) | Finish::Fenced => Outcome::Held,
         Finish::Stuck => Outcome::Stuck,
         Finish::Unfinished | Finish::JournalLost if report.phase != Phase::Idle => Outcome::Unfinished,
@@ -56,7 +57,6 @@ fn outcome(report: &driver::Report) -> Outcome {
         | Finish::Failed
         | Finish::Drift
         | Finish::Misfit
-        | Finish::NoRegister
         | Finish::WindowOpen(_)
         | Finish::Draining(_) => Outcome::Failed,
     }
@@ -93,7 +93,7 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
         return Some(Report::new(Code::Invariant, what, state).hint(format!("{program} status {set}")));
     }
     Some(match report.finish {
-        Finish::Rotated(_) | Finish::NothingToDo => return None,
+        Finish::Rotated(_) | Finish::NothingToDo | Finish::NoRegister => return None,
         Finish::RolledBack(given_up) => {
             let what = format!("{set}: the rotation to generation {} was rolled back{because}", given_up.0);
             let state = format!(
@@ -115,10 +115,6 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
         }
         Finish::Failed => before_the_start(set, report, &base),
         Finish::Drift => drift(program, set, report, &base),
-        Finish::NoRegister => {
-            let what = format!("{set}: there is no register yet");
-            Report::new(Code::JournalAbsent, what, "nothing was changed").hint(format!("{program} prepare {set}"))
-        }
         Finish::Misfit => {
             let what = format!("{set}: the register describes other databases or users than the configuration");
             Report::new(Code::TargetChanged, what, "nothing was changed").hint(hint_of("put the configuration back"))

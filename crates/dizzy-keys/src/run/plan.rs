@@ -88,6 +88,14 @@ fn steps(set: &OpenSet, to: u64, announces: bool, document: Option<&Document>) -
         let calls = calls.iter().map(|call| (*call).to_owned()).collect();
         steps.push(PlannedStep { what, at: at.to_owned(), calls, decides: false });
     };
+    let pending_is_known: Vec<bool> = set
+        .secrets
+        .iter()
+        .map(|secret| {
+            let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            look.as_ref().is_some_and(|version| version.is_pending)
+        })
+        .collect();
     let secrets: Vec<(String, bool)> = set
         .config
         .secrets
@@ -110,11 +118,11 @@ fn steps(set: &OpenSet, to: u64, announces: bool, document: Option<&Document>) -
         step("log in with what is published; look at fence, rights and sessions".to_owned(), &database.name, &[]);
     }
     step(format!("record the intent to move to g{to}"), "register", &[]);
-    for (name, _) in &secrets {
-        let calls: &[&str] = if announces {
-            &["DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"]
-        } else {
-            &["PutSecretValue", "GetSecretValue"]
+    for ((name, _), known) in secrets.iter().zip(pending_is_known) {
+        let calls: &[&str] = match (announces, known) {
+            (true, false) => &["DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
+            (true, true) => &["PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
+            (false, _) => &["PutSecretValue", "GetSecretValue"],
         };
         step(format!("stage g{to} under its own name and read it back"), name, calls);
     }

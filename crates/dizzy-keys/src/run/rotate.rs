@@ -5,7 +5,7 @@ use dizzy_host::{
     config::Due,
     driver::{Adoption, AdoptionWants, Lease, OpenSet, Run},
     port::{Deadline, Journal as _},
-    register::Document,
+    register::{Document, phase_name},
 };
 
 use super::{
@@ -17,10 +17,7 @@ use crate::{
     args::{Global, Rotate, Sets},
     code::Exit,
     compose::{Composer, FormatRule},
-    render::{
-        self,
-        rotate::{RecoverReport, RotateReport, RotateRow},
-    },
+    render::rotate::{RecoverReport, RotateReport, RotateRow},
     report::Report,
 };
 
@@ -35,10 +32,7 @@ pub(super) fn rotate(global: &Global, args: &Rotate) -> Result<Exit, Report> {
         for name in &names {
             sets.push(one(global, &composer, name, Goal::Rotate, rule).await);
         }
-        let report = RotateReport { sets };
-        render::show(global.output, &report)?;
-        tell_errors(global, &report.sets);
-        Ok(report.exit())
+        RotateReport { sets }.conclude(global.output)
     })
 }
 
@@ -49,18 +43,8 @@ pub(super) fn recover(global: &Global, args: &Sets) -> Result<Exit, Report> {
         for name in &names {
             sets.push(one(global, &composer, name, Goal::Recover, FormatRule::Keep).await);
         }
-        let report = RecoverReport { sets };
-        render::show(global.output, &report)?;
-        tell_errors(global, &report.sets);
-        Ok(report.exit())
+        RecoverReport { sets }.conclude(global.output)
     })
-}
-
-/// Errors are on standard error in every form of output; in JSON they are in the result as well.
-fn tell_errors(global: &Global, rows: &[RotateRow]) {
-    for error in rows.iter().filter_map(|row| row.error.as_ref()) {
-        error.tell(global.output);
-    }
 }
 
 /// Works on one set; what goes wrong is in the row, so that other sets go on.
@@ -83,7 +67,10 @@ async fn attempt(
 ) -> Result<dizzy_host::driver::Report, Report> {
     // The lock ends with a process, so whoever holds it knows that the lease in the register is a dead worker's.
     let lock = composer.hold(name).await?;
-    let set = composer.open(name, Lease::Dead, rule).await?;
+    let set = match composer.open(name, Lease::Dead, rule).await {
+        Ok(set) => set,
+        Err(error) => return Err(unless_under_way(composer, name, error).await),
+    };
     let watch = Watch::new(global, name);
     let run = async || {
         let report = Run::new(&set, composer.limits(), &watch).go(goal).await;
@@ -100,6 +87,23 @@ async fn attempt(
     }
     drop(lock);
     Ok(report)
+}
+
+/// A set that cannot be opened at rest is as it was. With a rotation under way, the old credentials may not be all that counts.
+async fn unless_under_way(composer: &Composer, name: &str, error: Report) -> Report {
+    let Ok(journal) = composer.journal() else { return error };
+    let stored = journal.read(name, Deadline::after(composer.limits().call)).await;
+    let document = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, name).ok());
+    match document {
+        Some(document) if document.phase != phase_name(Phase::Idle) => {
+            let state = format!(
+                "a rotation is under way (phase {}, generation {} is published); this run has changed nothing",
+                document.phase, document.current
+            );
+            error.with_state(state).exit(Exit::Unfinished)
+        }
+        Some(_) | None => error,
+    }
 }
 
 /// The first rotation adopts what is published, if that needs no administrator.
@@ -124,7 +128,7 @@ async fn due(composer: &Composer, names: Vec<String>) -> Result<Vec<String>, Rep
         // A register that cannot be read is told by the rotation of its set.
         let document = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, &name).ok());
         let last = document.as_ref().and_then(|d| d.rotated).map(dizzy_engine::Timestamp);
-        let unfinished = document.as_ref().is_some_and(|d| d.phase != dizzy_host::register::phase_name(Phase::Idle));
+        let unfinished = document.as_ref().is_some_and(|d| d.phase != phase_name(Phase::Idle));
         let paused = document.as_ref().and_then(|d| d.pause).is_some_and(|until| until > now.0);
         if unfinished || (!paused && matches!(set.schedule.due(&name, last, now), Due::Now { .. })) {
             due.push(name);

@@ -12,10 +12,7 @@ use crate::{
     args::{Global, Sets},
     code::{Code, Exit, Port},
     compose::{Composer, FormatRule},
-    render::{
-        self,
-        verify::{LoginResult, LoginRow, VerifiedSet, VerifyReport},
-    },
+    render::verify::{LoginResult, LoginRow, VerifiedSet, VerifyReport},
     report::Report,
 };
 
@@ -27,14 +24,7 @@ pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
             let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
             sets.push(VerifiedSet { set: name.clone(), logins: logins(&composer, &set).await? });
         }
-        let report = VerifyReport { sets };
-        render::show(global.output, &report)?;
-        let worst = report.sets.iter().flat_map(|set| &set.logins).map(|login| match login.result {
-            LoginResult::LoggedIn => Exit::Done,
-            LoginResult::Refused => Exit::NeedsHuman,
-            LoginResult::Unknown => Exit::Failed,
-        });
-        Ok(worst.max().unwrap_or(Exit::Done))
+        VerifyReport { sets }.conclude(global.output)
     })
 }
 

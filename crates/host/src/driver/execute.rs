@@ -91,11 +91,13 @@ impl<'a> Session<'a> {
             Effect::ReadRegister => self.read_register().await,
             Effect::WriteRegister { register: next } => self.write_register(register, next).await,
             Effect::CheckCurrent { store, generation } => {
-                self.answer(self.secret_target(*store), self.check_current(*store, *generation).await)
+                let outcome = self.answer(self.secret_target(*store), self.check_current(*store, *generation).await);
+                self.told_at_once(&self.secret_target(*store), outcome)
             }
             Effect::Inspect { database, user, generation } => {
                 let result = self.inspect(register, *database, *user, *generation).await;
-                self.answer(self.database_target(*database), result)
+                let outcome = self.answer(self.database_target(*database), result);
+                self.told_at_once(&self.database_target(*database), outcome)
             }
             Effect::ReadLabels { store } => match self.read_labels(register, *store).await {
                 Ok(outcome) => outcome,
@@ -813,6 +815,20 @@ impl<'a> Session<'a> {
         tracing::debug!(target = %target, kind = ?error.kind, code = error.code, certainty = ?error.certainty, "a call did not simply work");
         self.trouble(target, error);
         outcome
+    }
+
+    /// Before anything is begun, what is out of reach is told at once instead of being tried until the budget is spent.
+    /// Only what asks for patience gets it: a throttled store, a full server, consumers that still use the idle user.
+    fn told_at_once(&self, target: &Target, outcome: Outcome) -> Outcome {
+        if !matches!(outcome, Outcome::Unknown | Outcome::Refused(Reason::Transient)) {
+            return outcome;
+        }
+        let state = self.state();
+        let last = state.troubles.iter().rev().find(|trouble| trouble.target == *target);
+        match last.map(|trouble| trouble.error.kind) {
+            Some(Kind::Busy | Kind::Throttled) => outcome,
+            _ => Outcome::Refused(Reason::Permanent),
+        }
     }
 
     pub(super) fn trouble(&self, target: Target, error: PortError) {

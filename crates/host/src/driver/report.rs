@@ -50,10 +50,8 @@ impl Report {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.finish {
-            Finish::Rotated(_) | Finish::NothingToDo => Verdict::Done,
-            Finish::RolledBack(_) | Finish::WindowOpen(_) | Finish::Draining(_) | Finish::NoRegister => {
-                Verdict::OldIsValid
-            }
+            Finish::Rotated(_) | Finish::NothingToDo | Finish::NoRegister => Verdict::Done,
+            Finish::RolledBack(_) | Finish::WindowOpen(_) | Finish::Draining(_) => Verdict::OldIsValid,
             Finish::Busy(_) | Finish::Fenced => Verdict::Busy,
             Finish::Stuck | Finish::Misfit | Finish::Drift => Verdict::NeedsHuman,
             Finish::Failed | Finish::JournalLost | Finish::Unfinished => match self.phase {
