@@ -10,8 +10,8 @@ use dizzy_engine::{Epoch, Generation, Strategy};
 
 use super::{
     OpenSet,
-    execute::{document_error, parse, register_error},
     run::Limits,
+    session::{document_error, parse, register_error},
     trouble::{Target, Trouble},
 };
 use crate::{

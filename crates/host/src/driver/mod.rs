@@ -5,11 +5,14 @@
 
 mod adopt;
 mod audit;
+mod databases;
 mod execute;
 mod keyring;
 mod observe;
 mod report;
 mod run;
+mod secrets;
+mod session;
 #[cfg(test)]
 mod tests;
 mod trouble;

@@ -6,9 +6,9 @@ use dizzy_engine::{Finish, Goal, Next, Outcome, Pace, WORKER_LIFE_MS, Worker, st
 
 use super::{
     OpenSet,
-    execute::Session,
     observe::{Observer, Point},
     report::Report,
+    session::Session,
 };
 use crate::port::{Deadline, PortResult};
 

@@ -1,0 +1,179 @@
+//! Effects on databases: log in, inspect, change, vote, burn. Each carries the fence stamp of this run's epoch.
+
+use dizzy_engine::{DatabaseIx, Effect, Epoch, Generation, Register, Strategy, UserIx};
+
+use super::{
+    ACTIVE_SESSIONS,
+    session::{Session, missing_version, no_register},
+    trouble::Target,
+};
+use crate::{
+    config::OnActiveSessions,
+    port::{Certainty, Change, ChangeKind, Kind, Login, PortError, PortResult, Sessions, Severity},
+};
+
+impl Session<'_> {
+    pub(super) async fn login(
+        &self,
+        register: &Register,
+        ix: DatabaseIx,
+        user: UserIx,
+        generation: Generation,
+    ) -> PortResult<()> {
+        // A generation that is in no store was never staged, so it was never sent: it cannot be the password.
+        let credential = self
+            .load(ix, generation)
+            .await?
+            .ok_or_else(|| PortError::refused(Kind::Credential, "log in with a generation that is in no secret"))?;
+        let user = self.user_name(ix, user)?;
+        let stamp = self.stamp(register, register.epoch, generation)?;
+        let login = Login { user: &user, password: &credential.password };
+        self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix)).await
+    }
+
+    pub(super) async fn inspect(
+        &self,
+        register: &Register,
+        ix: DatabaseIx,
+        user: UserIx,
+        generation: Generation,
+    ) -> PortResult<()> {
+        let credential = self.load(ix, generation).await?.ok_or_else(|| missing_version(generation))?;
+        let user_name = self.user_name(ix, user)?;
+        if credential.username != user_name {
+            return Err(PortError::refused(
+                Kind::Malformed,
+                format!("the published user is not the one that the register records ({user_name})"),
+            ));
+        }
+        let (_, config) = self.covered(usize::from(ix.0))?;
+        let users: Vec<&str> = config.users.iter().map(String::as_str).collect();
+        let stamp = self.stamp(register, register.epoch, generation)?;
+        let login = Login { user: &user_name, password: &credential.password };
+        let port = self.database(ix)?;
+        let deadline = self.database_deadline(ix);
+        let inspection = port.inspect(login, &users, stamp.borrow(), deadline).await?;
+        if let Some(error) = inspection.findings.iter().find(|f| f.severity == Severity::Error) {
+            let mut refused = PortError::refused(Kind::Denied, error.what.clone());
+            refused.hint.clone_from(&error.hint);
+            return Err(refused);
+        }
+        if self.plan.database(ix).is_some_and(|p| p.strategy == Strategy::Alternating) {
+            let idle = self.user_name(ix, user.other())?;
+            self.await_consumers(port.sessions(login, &idle, stamp.borrow(), deadline).await?, &idle)?;
+        }
+        Ok(())
+    }
+
+    /// Consumers that still use the idle user have not picked up the current generation yet (rulings §6.2).
+    pub(super) fn await_consumers(&self, sessions: Sessions, idle: &str) -> PortResult<()> {
+        let (count, clients) = match sessions {
+            Sessions::Unknown | Sessions::Counted { count: 0, .. } => return Ok(()),
+            Sessions::Counted { count, clients } => (count, clients.join(", ")),
+        };
+        let what = format!("{count} sessions still use the idle user {idle}: {clients}");
+        let hint = "these clients have not picked up the current credential yet; restart them or end their sessions";
+        match self.set.on_active_sessions() {
+            OnActiveSessions::Warn => {
+                tracing::warn!(count, user = idle, "sessions still use the idle user");
+                self.trouble(Target::Set, PortError::refused(Kind::Busy, what).with_hint(hint));
+                Ok(())
+            }
+            OnActiveSessions::Refuse => {
+                Err(PortError::refused(Kind::Denied, what).with_code(ACTIVE_SESSIONS).with_hint(hint))
+            }
+            OnActiveSessions::Wait => {
+                let since = *self.state().sessions_since.get_or_insert_with(tokio::time::Instant::now);
+                let waited = since.elapsed() >= self.limits.sessions_wait;
+                let kind = if waited { Kind::Denied } else { Kind::Busy };
+                Err(PortError::refused(kind, what).with_code(ACTIVE_SESSIONS).with_hint(hint))
+            }
+        }
+    }
+
+    pub(super) async fn change(&self, register: &Register, effect: &Effect) -> PortResult<()> {
+        let (Effect::Apply { database, user, from, to, epoch }
+        | Effect::Vote { database, user, from, to, epoch }
+        | Effect::Restore { database, user, from, to, epoch }) = effect
+        else {
+            return Err(no_register());
+        };
+        let is_restore = matches!(effect, Effect::Restore { .. });
+        let old = self.load(*database, *from).await?.ok_or_else(|| missing_version(*from))?;
+        let new = self.load(*database, *to).await?.ok_or_else(|| missing_version(*to))?;
+        self.announce_change(register, *database, is_restore).await?;
+        let user_name = self.user_name(*database, *user)?;
+        let stamp = self.stamp(register, *epoch, *to)?;
+        let strategy = self.plan.database(*database).map(|p| p.strategy);
+        let kind = match strategy {
+            Some(Strategy::Alternating) => ChangeKind::Alternating,
+            Some(Strategy::Rollover | Strategy::Single) | None => ChangeKind::Single { from: *from },
+        };
+        let login = Login { user: &user_name, password: &old.password };
+        let change = Change { login, new: &new.password, stamp: stamp.borrow(), kind };
+        let port = self.database(*database)?;
+        let deadline = self.database_deadline(*database);
+        if matches!(effect, Effect::Vote { .. }) {
+            let vote = port.vote(change, deadline).await?;
+            self.state().votes.insert(database.0, vote);
+            return Ok(());
+        }
+        port.apply(change, deadline).await
+    }
+
+    /// The first change of a database must be in the audit trail before it is sent.
+    pub(super) async fn announce_change(
+        &self,
+        register: &Register,
+        ix: DatabaseIx,
+        is_restore: bool,
+    ) -> PortResult<()> {
+        let target = Some(self.set.database_name(ix).to_owned());
+        let event = self.event("apply.begin", "ok", register, target, None);
+        let touched = core::mem::replace(&mut self.state().touched, true);
+        if touched || is_restore {
+            self.trail.note(event, self.limits.audit()).await;
+            return Ok(());
+        }
+        let result = self.trail.require(event, self.limits.audit()).await;
+        result.map_err(|mut error| {
+            self.state().touched = false;
+            error.certainty = Certainty::Refused;
+            self.trouble(Target::Audit, error);
+            PortError::refused(Kind::Denied, "the audit trail does not take the announcement of the change")
+        })
+    }
+
+    pub(super) async fn commit_vote(&self, ix: DatabaseIx) -> PortResult<()> {
+        let vote = self.state().votes.remove(&ix.0);
+        match vote {
+            Some(vote) => vote.commit(self.database_deadline(ix)).await,
+            None => Err(PortError::refused(Kind::Busy, "the open transaction is gone")),
+        }
+    }
+
+    pub(super) async fn burn(
+        &self,
+        register: &Register,
+        ix: DatabaseIx,
+        user: UserIx,
+        from: Generation,
+        epoch: Epoch,
+    ) -> PortResult<()> {
+        self.drop_votes();
+        let credential = self
+            .load(ix, from)
+            .await?
+            .ok_or_else(|| PortError::refused(Kind::Credential, "log in with a generation that is in no secret"))?;
+        let user = self.user_name(ix, user)?;
+        let stamp = self.stamp(register, epoch, from)?;
+        let login = Login { user: &user, password: &credential.password };
+        let row = self.database(ix)?.burn(login, stamp.borrow(), self.database_deadline(ix)).await?;
+        match row.generation {
+            Some(found) if found != from && found != register.current => {
+                Err(PortError::refused(Kind::Conflict, "the fence row shows another generation than the login"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What one run knows besides the engine's worker, and the small things that every effect needs: names, deadlines, versions,
+//! what an error means. The effects themselves are in `execute`, `secrets` and `databases`.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use dizzy_engine::{DatabaseIx, Epoch, Generation, Outcome, Plan, Reason, Register, StoreIx, UserIx};
+
+use super::{
+    OpenSecret, OpenSet,
+    audit::Trail,
+    keyring::Keyring,
+    number,
+    run::Limits,
+    trouble::{Target, Trouble, outcome_of},
+};
+use crate::{
+    document::SecretDocument,
+    port::{
+        AuditEvent, Deadline, FenceStamp, Kind, PortError, PortResult, StoredVersion, Tag, VersionId, VersionName, Vote,
+    },
+    register::Document,
+};
+
+/// What one run knows besides the engine's worker.
+pub(super) struct Session<'a> {
+    pub(super) set: &'a OpenSet,
+    pub(super) plan: Plan,
+    pub(super) limits: Limits,
+    pub(super) trail: Trail,
+    pub(super) keyring: Keyring,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) register: Option<(Document, Tag)>,
+    /// CURRENT of each secret as last read: what a new version is made from.
+    pub(super) templates: BTreeMap<u8, SecretDocument>,
+    /// CURRENT of a secret, if PENDING was on it too when it was read: spares a look at the labels.
+    pub(super) pending_with_current: BTreeMap<u8, VersionId>,
+    /// Where PENDING was when it was looked at.
+    pub(super) pending: BTreeMap<u8, Option<VersionId>>,
+    pub(super) votes: BTreeMap<u8, Box<dyn Vote>>,
+    pub(super) troubles: Vec<Trouble>,
+    /// Versions staged in this run, until a register write records them.
+    pub(super) staged: BTreeMap<(u8, Generation), VersionId>,
+    /// Whether a database may have been changed: from then on the audit trail never stands in the way.
+    pub(super) touched: bool,
+    pub(super) sessions_since: Option<tokio::time::Instant>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(set: &'a OpenSet, limits: Limits) -> Self {
+        let trail = Trail::new(std::sync::Arc::clone(&set.audit));
+        Self { set, plan: set.plan(), limits, trail, keyring: Keyring::default(), state: Mutex::default() }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Every change of the state is complete before the lock is released.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The register document as last read or written.
+    pub(super) fn document(&self) -> Option<Document> {
+        self.state().register.as_ref().map(|(document, _)| document.clone())
+    }
+
+    pub(super) fn troubles(&self) -> Vec<Trouble> {
+        self.state().troubles.clone()
+    }
+
+    /// Ends every open transaction that holds a vote.
+    pub(super) fn drop_votes(&self) {
+        let votes = core::mem::take(&mut self.state().votes);
+        drop(votes);
+    }
+
+    pub(super) fn version(&self, store: StoreIx, generation: Generation) -> Option<VersionId> {
+        let state = self.state();
+        let staged = state.staged.get(&(store.0, generation)).cloned();
+        staged.or_else(|| {
+            let (document, _) = state.register.as_ref()?;
+            document.version(&self.secret_name(store), generation)
+        })
+    }
+
+    pub(super) fn version_name(&self, generation: Generation) -> PortResult<VersionName> {
+        let state = self.state();
+        let (document, _) = state.register.as_ref().ok_or_else(no_register)?;
+        Ok(VersionName::new(generation, &document.register))
+    }
+
+    pub(super) fn stamp(&self, _: &Register, epoch: Epoch, generation: Generation) -> PortResult<OwnedStamp> {
+        let state = self.state();
+        let (document, _) = state.register.as_ref().ok_or_else(no_register)?;
+        Ok(OwnedStamp { set: self.set.config.name.clone(), register: document.register.clone(), epoch, generation })
+    }
+
+    pub(super) fn secret(&self, store: StoreIx) -> PortResult<&OpenSecret> {
+        self.set.secrets.get(usize::from(store.0)).ok_or_else(no_register)
+    }
+
+    pub(super) fn secret_name(&self, store: StoreIx) -> String {
+        self.set.config.secrets.get(usize::from(store.0)).map(|s| s.store.to_string()).unwrap_or_default()
+    }
+
+    pub(super) fn secret_target(&self, store: StoreIx) -> Target {
+        Target::Secret(self.secret_name(store))
+    }
+
+    pub(super) fn database_target(&self, ix: DatabaseIx) -> Target {
+        Target::Database(self.set.database_name(ix).to_owned())
+    }
+
+    pub(super) fn database(&self, ix: DatabaseIx) -> PortResult<&dyn crate::port::Database> {
+        self.set.databases.get(usize::from(ix.0)).map(AsRef::as_ref).ok_or_else(no_register)
+    }
+
+    pub(super) fn database_deadline(&self, ix: DatabaseIx) -> Deadline {
+        let config = self.set.config.databases.get(usize::from(ix.0));
+        Deadline::after(config.map_or(self.limits.call, |c| c.connect_timeout + c.statement_timeout))
+    }
+
+    pub(super) fn covered(&self, at: usize) -> PortResult<(DatabaseIx, &crate::config::Database)> {
+        let ix = u8::try_from(at).map(DatabaseIx).map_err(|_| no_register())?;
+        Ok((ix, self.set.config.databases.get(at).ok_or_else(no_register)?))
+    }
+
+    pub(super) fn user_name(&self, ix: DatabaseIx, user: UserIx) -> PortResult<String> {
+        let (_, config) = self.covered(usize::from(ix.0))?;
+        config.users.get(usize::from(user.0)).cloned().ok_or_else(no_register)
+    }
+
+    pub(super) fn answer(&self, target: Target, result: PortResult<()>) -> Outcome {
+        match result {
+            Ok(()) => Outcome::Applied,
+            Err(error) => self.failed(target, error),
+        }
+    }
+
+    pub(super) fn failed(&self, target: Target, error: PortError) -> Outcome {
+        let is_store = matches!(target, Target::Secret(_));
+        let mut outcome = outcome_of(&error);
+        // For a secret that is looked at, "another version than recorded" is drift, not a race.
+        if is_store && outcome == Outcome::Refused(Reason::Conflict) && error.hint.is_some() {
+            outcome = Outcome::Refused(Reason::Drift);
+        }
+        tracing::debug!(target = %target, kind = ?error.kind, code = error.code, certainty = ?error.certainty, "a call did not simply work");
+        self.trouble(target, error);
+        outcome
+    }
+
+    /// Before anything is begun, what is out of reach is told at once instead of being tried until the budget is spent.
+    /// Only what asks for patience gets it: a throttled store, a full server, consumers that still use the idle user.
+    pub(super) fn told_at_once(&self, target: &Target, outcome: Outcome) -> Outcome {
+        if !matches!(outcome, Outcome::Unknown | Outcome::Refused(Reason::Transient)) {
+            return outcome;
+        }
+        let state = self.state();
+        let last = state.troubles.iter().rev().find(|trouble| trouble.target == *target);
+        match last.map(|trouble| trouble.error.kind) {
+            Some(Kind::Busy | Kind::Throttled) => outcome,
+            _ => Outcome::Refused(Reason::Permanent),
+        }
+    }
+
+    pub(super) fn trouble(&self, target: Target, error: PortError) {
+        let mut state = self.state();
+        // The latest word about a target counts; a run repeats the same few calls.
+        state.troubles.retain(|t| t.target != target || t.error.kind != error.kind);
+        state.troubles.push(Trouble { target, error });
+    }
+
+    pub(super) async fn note(
+        &self,
+        kind: &'static str,
+        outcome: &Outcome,
+        register: &Register,
+        target: Option<String>,
+        version: Option<(StoreIx, Generation)>,
+    ) {
+        let word = match outcome {
+            Outcome::Applied | Outcome::Register(_) | Outcome::Labels { .. } => "ok",
+            Outcome::Refused(_) => "fail",
+            Outcome::Unknown => "unknown",
+        };
+        let version = version.and_then(|(store, generation)| self.version(store, generation));
+        let event = self.event(kind, word, register, target, version.map(|v| v.0));
+        self.trail.note(event, self.limits.audit()).await;
+    }
+
+    pub(super) fn event(
+        &self,
+        kind: &'static str,
+        outcome: &'static str,
+        register: &Register,
+        target: Option<String>,
+        version_id: Option<String>,
+    ) -> AuditEvent {
+        AuditEvent {
+            kind,
+            outcome,
+            set: self.set.config.name.clone(),
+            generation: register.next.map(number),
+            base: Some(number(register.current)),
+            epoch: register.epoch.0,
+            target,
+            version_id,
+            code: None,
+            ms: None,
+        }
+    }
+}
+
+/// A stamp that owns its names, so that it can outlive the lock on the session's state.
+pub(super) struct OwnedStamp {
+    set: String,
+    register: String,
+    epoch: Epoch,
+    generation: Generation,
+}
+
+impl OwnedStamp {
+    pub(super) fn borrow(&self) -> FenceStamp<'_> {
+        FenceStamp { set: &self.set, register: &self.register, epoch: self.epoch, generation: self.generation }
+    }
+}
+
+pub(super) fn parse(version: StoredVersion) -> PortResult<SecretDocument> {
+    SecretDocument::parse(version.value).map_err(|e| document_error(&e))
+}
+
+/// What a document error says is written by us and holds no value of the secret.
+pub(super) fn document_error(error: &crate::document::DocumentError) -> PortError {
+    PortError::refused(Kind::Malformed, error.to_string())
+}
+
+pub(super) fn register_error(error: crate::register::DocumentError) -> PortError {
+    use crate::register::DocumentError::{Malformed, Misfit, Newer, OtherSet};
+    let what = error.to_string();
+    match error {
+        Newer { .. } => PortError::refused(Kind::NewerVersion, what).with_hint("use the newer dizzy-keys"),
+        Malformed { .. } => PortError::refused(Kind::Malformed, what)
+            .with_hint("the file was damaged or edited; restore it from a backup of the journal"),
+        OtherSet { .. } => PortError::refused(Kind::ForeignRegister, what),
+        Misfit { .. } => PortError::refused(Kind::Malformed, what).with_hint(
+            "the configuration was changed; put it back, or give the set another name and run `dizzy-keys prepare`",
+        ),
+    }
+}
+
+pub(super) fn no_register() -> PortError {
+    PortError::refused(Kind::Malformed, "the register and the configuration do not fit together")
+}
+
+pub(super) fn missing_version(generation: Generation) -> PortError {
+    PortError::refused(Kind::NotFound, format!("find generation {} in any secret", number(generation)))
+}
