@@ -204,6 +204,8 @@ pub struct Worker {
     pub originator: bool,
     /// Databases (bit per place) on which an outcome of this run was unknown.
     pub unknown: u8,
+    /// Databases (bit per place) that this run may have put back on the base.
+    pub restored: u8,
     /// Whether any request of this run may still act.
     pub loose_ends: bool,
     /// How far each database is.
@@ -239,6 +241,7 @@ impl Worker {
             issued: vec![Effect::ReadRegister],
             originator: false,
             unknown: 0,
+            restored: 0,
             loose_ends: false,
             progress: Vec::new(),
             facts: Vec::new(),

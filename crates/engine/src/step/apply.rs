@@ -107,9 +107,14 @@ impl Run<'_> {
         if database.sent {
             return None;
         }
-        // A late request to end the old window would end the one that this change opens.
+        // A late request to end the old window would end the one that this change opens. Until none can come any more, ask
+        // something harmless: there must be an answer to come back with.
         if database.window.is_some() && (!self.w.register.is_drained(self.now) || self.is_unknown(ix)) {
-            return Some(self.retry(|run| run.enter_apply(op.saturating_sub(1), Pace::BackOff)));
+            let (user, generation) = (database.live, self.w.register.current);
+            return Some(self.retry(|run| {
+                run.w.stage = Stage::Applying(op);
+                Ok(Next::Effects(vec![Effect::Login { database: ix, user, generation }], Pace::BackOff))
+            }));
         }
         let plan = self.plan.database(ix)?;
         let generation = self.w.register.next?;

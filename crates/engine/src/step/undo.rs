@@ -7,7 +7,7 @@ use crate::{
     ids::{DatabaseIx, Generation},
     invariant::Violation,
     plan::{DatabasePlan, Strategy},
-    register::Phase,
+    register::{Phase, Window},
     worker::{Fact, Finish, Next, Pace, Progress, Stage, Then},
 };
 
@@ -115,6 +115,9 @@ impl Run<'_> {
     }
 
     fn on_restore(&mut self, ix: DatabaseIx, outcome: &Outcome) -> Verdict {
+        if !matches!(outcome, Outcome::Refused(_)) {
+            self.w.restored |= 1 << ix.0;
+        }
         match outcome {
             Outcome::Applied => {
                 self.set_progress(ix, Progress::Done);
@@ -163,12 +166,16 @@ impl Run<'_> {
     fn rest_on_base(&mut self) -> Decision {
         let given_up = self.next_generation()?;
         let facts = core::mem::take(&mut self.w.facts);
-        let plans = self.plan;
+        let (plans, now, restored) = (self.plan, self.now, self.w.restored);
         self.write(Then::Ended(Finish::RolledBack(given_up)), |r| {
             let base = r.current;
             for (ix, plan) in plans.each() {
                 let Some(database) = r.database_mut(ix) else { continue };
                 database.sent = false;
+                // If the first window was over by then, putting the base back has opened another one.
+                if plan.strategy == Strategy::Rollover && restored >> ix.0 & 1 == 1 {
+                    database.window = Some(Window { until: now.plus_ms(plan.window_ms) });
+                }
                 let target = database.target(plan);
                 let Some(user) = database.user_mut(target) else { continue };
                 match (plan.strategy, facts.get(usize::from(ix.0))) {
