@@ -1,102 +1,109 @@
-//! Breadth-first search over every interleaving, with the invariants checked in every state.
+//! Breadth-first search over every interleaving.
 //!
-//! One transition executes one effect of one worker; the answers of a batch go to the real `step` when the last one is there.
-//! Effects of one batch run in the batch's order (they concern different things); everything else interleaves freely.
+//! One transition executes one change of one worker, or answers one batch of questions; the answers of a batch go to the real
+//! `step` when the last one is there. What is left out and why that loses nothing is said where it is left out.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, collections::VecDeque, fmt::Write as _};
 
-use dizzy_engine::{
-    Effect, Epoch, Finish, Goal, Next, Outcome, Owner, Phase, Register, Stage, Strategy, Timestamp, Violation, Worker,
-    step,
-};
+use dizzy_engine::{Effect, Goal, Outcome, Phase, Violation};
 
 use crate::{
+    bounds::Bounds,
+    check::{self, check},
+    memo::{Answer, FastMap, Memo, Mix, Moment, Move, TRANSIENT, UNKNOWN},
     switches::Switch,
-    world::{BUDGET, Bounds, DRAINED, Delayed, Hashed, LATE, NONE, NOW, Slot, World, database_of, g, n, rebase},
+    world::{LateWrite, NONE, ORPHAN, Slot, Tie, World, bit},
 };
 
 /// What the search found.
 #[derive(Debug, Default)]
-pub struct Found {
-    pub states: usize,
-    pub edges: usize,
-    /// States in which each invariant is broken, and the shortest way there.
-    pub broken: BTreeMap<&'static str, (usize, Vec<String>)>,
-    /// The search was cut off by the limit.
-    pub cut_off: bool,
+pub(crate) struct Found {
+    pub(crate) states: usize,
+    pub(crate) steps: usize,
+    /// How many states break each invariant, and the shortest way there.
+    pub(crate) broken: BTreeMap<&'static str, (usize, Vec<String>)>,
+    /// The search was cut off by its limit: it says nothing about what it did not see.
+    pub(crate) cut_off: bool,
 }
 
 impl Found {
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.broken.is_empty() && !self.cut_off
     }
 
-    pub fn summary(&self) -> String {
-        let broken: Vec<String> = self.broken.iter().map(|(k, (n, _))| format!("{k} {n}")).collect();
-        let cut = if self.cut_off { " (cut off)" } else { "" };
-        format!("{:>9} states {:>10} steps  broken [{}]{cut}", self.states, self.edges, broken.join(", "))
+    /// Everything that was broken, with the way there.
+    pub(crate) fn traces(&self) -> String {
+        let mut text = self.summary();
+        for (name, (_, trace)) in &self.broken {
+            write!(text, "\n  {name}:\n    {}", trace.join("\n    ")).unwrap();
+        }
+        text
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("{:>9} states {:>10} steps", self.states, self.steps);
+        if self.cut_off {
+            text.push_str("  CUT OFF: not finished");
+        }
+        for (name, (states, trace)) in &self.broken {
+            write!(text, "  [{name}] in {states} states, after {} steps", trace.len()).unwrap();
+        }
+        text
     }
 }
 
 /// Searches everything within the bounds, at most `limit` states.
-pub fn search(b: &Bounds, limit: usize) -> Found {
+pub(crate) fn search(b: &Bounds, limit: usize) -> Found {
+    let mut run = Run::new(b);
+    let start = run.start();
     let mut found = Found::default();
-    let mut start = World::start(&b.plan);
-    normalize(&mut start);
-    let mut ids = Ids::default();
-    ids.insert(fingerprint(&start), 0);
+    let mut ids: FastMap<u128, u32> = FastMap::default();
+    ids.insert(Mix::fingerprint(&start), 0);
     let mut parents: Vec<(u32, u16)> = vec![(u32::MAX, 0)];
     let mut offsets = vec![0_usize];
     let mut edges: Vec<u32> = Vec::new();
     let mut rest: Vec<Rest> = Vec::new();
     let mut first: BTreeMap<&'static str, u32> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
-    let mut out = Vec::new();
+    let mut broken = Vec::new();
     let mut at = 0_u32;
     while let Some(world) = queue.pop_front() {
-        let broken = check(b, &world);
-        rest.push(rest_of(b, &world, &broken));
-        for name in broken {
+        check(b, &run.memo, &world, &mut broken);
+        rest.push(run.rest_of(&world, &broken));
+        run.successors(&world);
+        broken.append(&mut run.broken);
+        for name in broken.drain(..) {
             found.broken.entry(name).or_default().0 += 1;
             first.entry(name).or_insert(at);
         }
-        if let Err(violation) = successors(b, &world, &mut out) {
-            let entry = found.broken.entry("N: a named rule stopped the engine").or_default();
-            if entry.0 == 0 {
-                entry.1.push(violation.to_string());
-            }
-            entry.0 += 1;
-            first.entry("N: a named rule stopped the engine").or_insert(at);
-        }
-        for (nr, (_, next)) in out.drain(..).enumerate() {
+        for (nr, next) in run.out.iter().enumerate() {
             let fresh = u32::try_from(parents.len()).expect("the limit is below this");
-            let id = *ids.entry(fingerprint(&next)).or_insert(fresh);
+            let id = *ids.entry(Mix::fingerprint(next)).or_insert(fresh);
             if id == fresh {
                 parents.push((at, u16::try_from(nr).expect("a state has few successors")));
-                queue.push_back(next);
+                queue.push_back(*next);
             }
             edges.push(id);
         }
         offsets.push(edges.len());
         at += 1;
-        // A broken rule shows early; a clean search must be complete.
-        if parents.len() > limit || (b.switch.is_some() && !found.broken.is_empty()) {
-            found.cut_off = parents.len() > limit;
+        // One broken rule is enough; a clean search must be complete.
+        if !found.broken.is_empty() {
+            break;
+        }
+        if parents.len() > limit {
+            found.cut_off = true;
             break;
         }
     }
     found.states = parents.len();
-    found.edges = edges.len();
-    if queue.is_empty() && !found.cut_off {
-        let complete = rest.len();
-        liveness(b, &rest, &offsets, &edges, complete, &mut found, &mut first);
+    found.steps = edges.len();
+    if queue.is_empty() && !found.cut_off && found.broken.is_empty() {
+        drop(ids);
+        liveness(&rest, &offsets, &edges, &mut found, &mut first);
     }
     for (name, id) in first {
-        let trace = trace(b, &parents, id);
+        let trace = run.trace(&parents, id);
         found.broken.entry(name).or_default().1.extend(trace);
     }
     found
@@ -113,39 +120,25 @@ enum Rest {
     GoodLast,
 }
 
-fn rest_of(b: &Bounds, world: &World, broken: &[&'static str]) -> Rest {
-    if !world.is_at_rest() || world.register.phase != Phase::Idle || !broken.is_empty() {
-        return Rest::Not;
-    }
-    if world.register.current == g(b.last) {
-        Rest::GoodLast
-    } else if world.register.last < g(b.last) {
-        Rest::GoodMore
-    } else {
-        Rest::Good
-    }
-}
-
 /// A good rest state stays reachable from everywhere; and while generations are left, the last one can still be reached.
 fn liveness(
-    b: &Bounds,
     rest: &[Rest],
     offsets: &[usize],
     edges: &[u32],
-    complete: usize,
     found: &mut Found,
     first: &mut BTreeMap<&'static str, u32>,
 ) {
-    let mut counts = vec![0_u32; complete + 1];
+    let all = rest.len();
+    let mut counts = vec![0_u32; all + 1];
     for to in edges {
         counts[*to as usize + 1] += 1;
     }
-    for i in 0..complete {
+    for i in 0..all {
         counts[i + 1] += counts[i];
     }
     let mut place = counts.clone();
     let mut back = vec![0_u32; edges.len()];
-    for from in 0..complete {
+    for from in 0..all {
         for to in &edges[offsets[from]..offsets[from + 1]] {
             back[place[*to as usize] as usize] = u32::try_from(from).expect("fits");
             place[*to as usize] += 1;
@@ -153,7 +146,7 @@ fn liveness(
     }
     let reach = |goal: &dyn Fn(Rest) -> bool| {
         let mut can: Vec<bool> = rest.iter().map(|r| goal(*r)).collect();
-        let mut stack: Vec<usize> = (0..complete).filter(|i| can[*i]).collect();
+        let mut stack: Vec<usize> = (0..all).filter(|i| can[*i]).collect();
         while let Some(i) = stack.pop() {
             for from in &back[counts[i] as usize..counts[i + 1] as usize] {
                 if !can[*from as usize] {
@@ -164,490 +157,521 @@ fn liveness(
         }
         can
     };
-    let good = reach(&|r| r != Rest::Not);
     let mut report = |name: &'static str, bad: Vec<usize>| {
         if let Some(shortest) = bad.first() {
             found.broken.entry(name).or_default().0 = bad.len();
             first.insert(name, u32::try_from(*shortest).expect("fits"));
         }
     };
-    report("L: no good rest state in reach", (0..complete).filter(|i| !good[*i]).collect());
+    let good = reach(&|r| r != Rest::Not);
+    report(check::NO_REST, (0..all).filter(|i| !good[*i]).collect());
     let last = reach(&|r| r == Rest::GoodLast);
-    report(
-        "B: the next rotation cannot commit",
-        (0..complete).filter(|i| rest[*i] == Rest::GoodMore && !last[*i]).collect(),
-    );
+    report(check::BRICK, (0..all).filter(|i| rest[*i] == Rest::GoodMore && !last[*i]).collect());
 }
 
-/// The invariants of protocol-and-audit.md §2, by name.
-fn check(b: &Bounds, world: &World) -> Vec<&'static str> {
-    let mut broken = Vec::new();
-    let mut breaks = |name| {
-        if !broken.contains(&name) {
-            broken.push(name);
-        }
-    };
-    let r = &world.register;
-    for d in 0..2 {
-        let plan = b.plan.databases[d];
-        let database = &world.databases[d];
-        let newest =
-            if plan.strategy == Strategy::Alternating { &database.password[..] } else { &database.password[..1] };
-        for password in newest {
-            if !world
-                .stores
-                .iter()
-                .any(|s| s.current == *password || s.previous == *password || s.kept >> password & 1 == 1)
-            {
-                breaks("I1: a password is in no store");
-            }
-        }
-        if !b.has(Switch::NoMark) {
-            let entry = &r.databases[d];
-            let target = entry.target(plan);
-            let actual =
-                database.password[usize::from(if plan.strategy == Strategy::Alternating { target.0 } else { 0 })];
-            if !entry.users[usize::from(target.0)].candidates().contains(&g(actual)) {
-                breaks("K: a password is neither known nor possible");
-            }
-        }
-        for s in &world.stores {
-            let ok = world.publishes_well(&b.plan, d, s.current);
-            if plan.strategy != Strategy::Single && !ok {
-                breaks("I3: CURRENT does not log in");
-            }
-            let pending_ok = r.next == Some(g(s.pending)) && world.publishes_well(&b.plan, d, s.pending);
-            if !ok && !world.publishes_well(&b.plan, d, s.previous) && !pending_ok {
-                breaks("I4: no label logs in");
-            }
-            if r.phase == Phase::Idle && world.is_at_rest() {
-                if !ok {
-                    breaks("I2: at rest, CURRENT does not log in");
-                }
-                if g(s.current) != r.current {
-                    breaks("I2: at rest, a store is not on the register's generation");
-                }
-            }
-        }
-    }
-    broken
+/// The search under way.
+struct Run<'b> {
+    b: &'b Bounds,
+    memo: Memo<'b>,
+    /// The successors of the state that is looked at.
+    out: Vec<World>,
+    /// What leads to each, and whether the workers' places were swapped; only kept for a trace.
+    labels: Option<Vec<(String, bool)>>,
+    /// Rules that a step out of the state breaks.
+    broken: Vec<&'static str>,
+    from: World,
+    answers: Vec<(World, Answer)>,
+    read: Vec<Answer>,
 }
 
-fn successors(b: &Bounds, world: &World, out: &mut Vec<(String, World)>) -> Result<(), Violation> {
-    out.clear();
-    let mut result = Ok(());
-    let push = |label: String, mut next: World, out: &mut Vec<(String, World)>| {
-        normalize(&mut next);
-        if next != *world {
-            out.push((label, next));
-        }
-    };
-    for d in 0..2 {
-        let database = &world.databases[d];
-        if database.first != NONE && (world.is_at_rest() && world.register.phase == Phase::Idle || b.expiry) {
-            let mut next = world.clone();
-            next.databases[d].first = NONE;
-            push(format!("window of database {d} expires"), next, out);
-        }
-        if database.transaction.is_some() {
-            let mut next = world.clone();
-            next.databases[d].transaction = None;
-            push(format!("open transaction on database {d} is ended"), next, out);
-        }
-        if database.delayed.is_some() {
-            let mut next = world.clone();
-            next.databases[d].delayed = None;
-            push(format!("delayed request to database {d} is lost"), next, out);
-            let mut next = world.clone();
-            next.deliver_delayed(b, d);
-            push(format!("delayed request to database {d} executes"), next, out);
+impl<'b> Run<'b> {
+    fn new(b: &'b Bounds) -> Self {
+        let mut memo = Memo::new(b);
+        let from = World::start(b, memo.first_register());
+        Self { b, memo, out: Vec::new(), labels: None, broken: Vec::new(), from, answers: Vec::new(), read: Vec::new() }
+    }
+
+    fn start(&self) -> World {
+        let mut start = self.from;
+        self.normalize(&mut start);
+        start
+    }
+
+    fn rest_of(&self, world: &World, broken: &[&'static str]) -> Rest {
+        let r = self.memo.register(world.register);
+        if world.has_workers() || r.phase != Phase::Idle || !broken.is_empty() {
+            Rest::Not
+        } else if r.current == self.b.last {
+            Rest::GoodLast
+        } else if r.last < self.b.last {
+            Rest::GoodMore
+        } else {
+            Rest::Good
         }
     }
-    for k in 0..b.workers {
-        let Some(slot) = &world.slots[k] else {
-            if let Some(next) = begin(b, world, k) {
-                push(format!("w{k} begins"), next, out);
-            }
-            continue;
-        };
-        let mut next = world.clone();
-        free(&mut next, k);
-        push(format!("w{k} dies"), next, out);
-        let Some(effect) = slot.worker.issued.get(slot.answers.len()) else { continue };
-        let mut answers = Vec::new();
-        world.answers(b, k, effect, &mut answers);
-        for (after, outcome) in answers {
-            let mut all = slot.answers.clone();
-            all.push(outcome.clone());
-            let label = format!("w{k} {} -> {}", show(effect), show_outcome(&outcome));
-            if all.len() < slot.worker.issued.len() {
-                let mut next = after;
-                next.slots[k] = Some(Slot { worker: Arc::clone(&slot.worker), answers: all });
-                push(label, next, out);
+
+    /// Gives worlds that cannot be told apart one form. Whether the workers' places were swapped.
+    fn normalize(&self, world: &mut World) -> bool {
+        for k in 0..2 {
+            self.dismiss(world, k);
+        }
+        self.forget_versions(world);
+        world.rank_epochs();
+        self.b.workers == 2 && world.seat()
+    }
+
+    /// A worker that is about to write a register that somebody else wrote meanwhile can only stop, so it has. An open
+    /// transaction of its own would go with it, and holds a row until then: such a worker stays.
+    fn dismiss(&self, world: &mut World, k: usize) {
+        let slot = &mut world.slots[k];
+        if slot.is_free() {
+            return;
+        }
+        let facts = self.memo.worker(slot.worker);
+        if !facts.uses_epoch {
+            slot.epoch = 0;
+        }
+        if facts.write.is_some() && slot.tie == Tie::Other && !self.b.has(Switch::UnfencedJournal) && !holds(world, k) {
+            world.free(k);
+        }
+    }
+
+    /// Whether a store keeps a generation matters only if it is somebody's password, or may still become it.
+    fn forget_versions(&self, world: &mut World) {
+        let mut matter = self.memo.register(world.register).sendable;
+        for slot in world.slots.iter().filter(|s| !s.is_free()) {
+            matter |= self.memo.worker(slot.worker).sendable;
+        }
+        for d in &world.databases {
+            matter |= bit(d.password[0]) | bit(d.password[1]) | bit(d.first);
+            matter |= d.transaction.map_or(0, |t| bit(t.to) | bit(t.from));
+            matter |= match d.delayed {
+                Some(crate::world::Delayed::Change { from, to, .. }) => bit(from) | bit(to),
+                Some(crate::world::Delayed::Commit { to, .. }) => bit(to),
+                Some(crate::world::Delayed::EndWindow) | None => 0,
+            };
+        }
+        if let Some(late) = world.late {
+            matter |= self.memo.register(late.register).sendable;
+        }
+        for s in &mut world.stores {
+            s.kept &= matter;
+        }
+    }
+
+    fn push(&mut self, mut next: World, label: impl FnOnce(&Memo<'_>) -> String) {
+        let swapped = self.normalize(&mut next);
+        if next == self.from {
+            return;
+        }
+        self.out.push(next);
+        if let Some(labels) = &mut self.labels {
+            labels.push((label(&self.memo), swapped));
+        }
+    }
+
+    fn breaks(&mut self, name: &'static str) {
+        if !self.broken.contains(&name) {
+            self.broken.push(name);
+        }
+    }
+
+    /// Everything that can happen next, into `out`.
+    fn successors(&mut self, world: &World) {
+        self.out.clear();
+        self.broken.clear();
+        if let Some(labels) = &mut self.labels {
+            labels.clear();
+        }
+        self.from = *world;
+        for d in 0..2 {
+            self.database_events(world, d);
+        }
+        for s in 0..2 {
+            self.store_events(world, s);
+        }
+        if let Some(late) = world.late {
+            self.late_write(world, late);
+        }
+        let mut began = false;
+        for k in 0..self.b.workers {
+            let slot = world.slots[k];
+            if slot.is_free() {
+                // Two free places are alike.
+                if !began {
+                    began = true;
+                    self.begin(world, k);
+                }
                 continue;
             }
-            for (worker, now) in moments(b, &after, k, &slot.worker) {
-                match step(&b.plan, &worker, now, &all) {
-                    Err(violation) => {
-                        // A switch may lead the engine where a named rule stops it: that is a failure found, too.
-                        result = Err(violation);
-                    }
-                    Ok(step) => {
-                        let mut next = after.clone();
-                        match step.next {
-                            Next::Done(_) => free(&mut next, k),
-                            Next::Effects(..) => {
-                                let mut worker = step.worker;
-                                if let Some(s) = b.switch {
-                                    s.spoil_worker(&mut worker);
-                                }
-                                if now != NOW {
-                                    rebase_worker(&mut worker);
-                                }
-                                next.slots[k] =
-                                    Some(Slot { worker: Arc::new(Hashed::new(worker)), answers: Vec::new() });
-                            }
-                        }
-                        push(format!("{label} (t{})", now.0), next, out);
-                    }
-                }
+            if !self.b.calm {
+                let mut next = *world;
+                next.free(k);
+                self.push(next, |_| format!("w{k} dies"));
+            }
+            self.act(world, k, slot);
+        }
+    }
+
+    fn database_events(&mut self, world: &World, d: usize) {
+        let database = &world.databases[d];
+        let at_rest = !world.has_workers() && self.memo.register(world.register).phase == Phase::Idle;
+        if database.first != NONE && (at_rest || self.b.expiry) {
+            let mut next = *world;
+            next.databases[d].first = NONE;
+            self.push(next, |_| format!("the window of database {d} expires"));
+        }
+        if database.transaction.is_some() {
+            let mut next = *world;
+            next.databases[d].transaction = None;
+            self.push(next, |_| format!("the open transaction on database {d} is ended"));
+        }
+        if let Some(delayed) = database.delayed {
+            let mut next = *world;
+            next.databases[d].delayed = None;
+            self.push(next, |_| format!("the delayed {delayed:?} to database {d} is lost"));
+            let mut next = *world;
+            next.deliver(self.b, d);
+            self.push(next, |_| format!("the delayed {delayed:?} to database {d} executes"));
+        }
+    }
+
+    fn store_events(&mut self, world: &World, s: usize) {
+        if let Some(late) = world.stores[s].late {
+            let mut next = *world;
+            next.stores[s].late = None;
+            self.push(next, |_| format!("the late {late:?} to store {s} is lost"));
+            let mut next = *world;
+            next.arrive(self.b, s);
+            self.push(next, |_| format!("the late {late:?} to store {s} executes"));
+        }
+    }
+
+    fn late_write(&mut self, world: &World, late: LateWrite) {
+        let mut next = *world;
+        next.late = None;
+        self.push(next, |_| "the late register write is lost".to_owned());
+        let mut next = *world;
+        let waits = late.slot != ORPHAN && world.slots[usize::from(late.slot)].tie == Tie::Known;
+        self.written(&mut next, late.register, usize::from(late.slot), late.advances, waits);
+        self.push(next, |memo| format!("the late register write executes: {:?}", memo.register(late.register).phase));
+    }
+
+    /// The register is replaced. `knows` whether the writer still waits for it.
+    fn written(&self, world: &mut World, register: u32, k: usize, advances: bool, knows: bool) {
+        let before = self.memo.register(world.register);
+        let rests = self.memo.register(register).phase == Phase::Idle && before.phase != Phase::Idle;
+        if rests {
+            world.after_write(self.b, before.phase, before.next);
+        }
+        world.register = register;
+        world.late = None;
+        let newest = world.newest_epoch();
+        for (j, slot) in world.slots.iter_mut().enumerate() {
+            slot.tie = if j == k && knows { Tie::Attempted } else { Tie::Other };
+            if j == k && knows && advances {
+                slot.epoch = newest;
             }
         }
     }
-    result
-}
 
-/// The times at which an answer may come in, as far as they can matter.
-fn moments(b: &Bounds, world: &World, k: usize, worker: &Arc<Hashed<Worker>>) -> Vec<(Arc<Hashed<Worker>>, Timestamp)> {
-    let mut moments = vec![(Arc::clone(worker), NOW)];
-    let undecided = matches!(
-        worker.stage,
-        Stage::LookPending(_)
-            | Stage::Staging(_)
-            | Stage::ReadBack
-            | Stage::Applying(_)
-            | Stage::Verify
-            | Stage::Undo
-            | Stage::UndoVerify
-    );
-    if undecided {
-        moments.push((Arc::clone(worker), LATE));
-    }
-    let waits = matches!(worker.stage, Stage::Preflight | Stage::Resolve(..));
-    if worker.register.quiet.is_some() && (undecided || waits) && world.is_drained(k) {
-        moments.push((Arc::clone(worker), DRAINED));
-    }
-    if worker.stage == Stage::Preflight {
-        let closed = world.databases.iter().all(|d| d.first == NONE);
-        let recorded = worker.register.databases.iter().any(|d| d.window.is_some());
-        if recorded && (closed || b.has(Switch::WindowIgnored)) {
-            // The windows are over, whatever else is: their end lies in the past of this worker.
-            let mut worker = Worker::clone(&***worker);
-            for d in &mut Arc::make_mut(&mut worker.register).databases {
-                d.window = d.window.map(|_| dizzy_engine::Window { until: Timestamp(0) });
-            }
-            moments.push((Arc::new(Hashed::new(worker)), NOW));
-        }
-    }
-    moments
-}
-
-fn begin(b: &Bounds, world: &World, k: usize) -> Option<World> {
-    let r = &world.register;
-    let goal = match r.phase {
-        Phase::Idle if r.last >= g(b.last) => return None,
-        Phase::Stuck => Goal::Recover,
-        _ => Goal::Rotate,
-    };
-    // A lease only saves work: a second worker may come at any time, as if the first had lost it.
-    let mut worker = Worker::new(u64::try_from(k).unwrap() + 1, goal, BUDGET);
-    worker.issued.clear();
-    worker.issued.push(Effect::ReadRegister);
-    let mut next = world.clone();
-    Arc::make_mut(&mut next.register).owner.until = NOW;
-    next.slots[k] = Some(Slot { worker: Arc::new(Hashed::new(worker)), answers: Vec::new() });
-    Some(next)
-}
-
-fn free(world: &mut World, k: usize) {
-    world.slots[k] = None;
-    for d in &mut world.databases {
-        d.transaction.take_if(|t| usize::from(t.slot) == k);
-    }
-}
-
-fn rebase_worker(worker: &mut Worker) {
-    rebase(&mut worker.register);
-    if let Stage::Write { attempt, .. } | Stage::Settle { attempt, .. } = &mut worker.stage {
-        rebase(attempt);
-    }
-    for effect in &mut worker.issued {
-        if let Effect::WriteRegister { register } = effect {
-            rebase(register);
-        }
-    }
-}
-
-/// Gives states that differ only in names the same form: nonces, and epochs that nobody remembers.
-fn normalize(world: &mut World) {
-    normalize_nonces(world);
-    normalize_epochs(world);
-}
-
-const DEAD: Owner = Owner { worker: 0, write: 0, until: NOW };
-const STALE: Owner = Owner { worker: 99, write: 99, until: NOW };
-
-fn normalize_nonces(world: &mut World) {
-    let owner = world.register.owner;
-    let alive = |id: u64| (1..=2).contains(&id) && world.slots[usize::try_from(id).unwrap() - 1].is_some();
-    let holder = if alive(owner.worker) { Some(owner.worker) } else { None };
-    // A live holder that knows of its write starts counting anew; one that does not know yet keeps the number.
-    let mut new_owner = owner;
-    if holder.is_none() {
-        new_owner.worker = DEAD.worker;
-        new_owner.write = DEAD.write;
-    }
-    let mut told = false;
-    if let Some(id) = holder {
-        let slot = world.slots[usize::try_from(id).unwrap() - 1].as_ref().unwrap();
-        told = slot.worker.register.owner.is_same_write(owner);
-        if told {
-            new_owner.write = 0;
-        }
-    }
-    if new_owner != owner {
-        Arc::make_mut(&mut world.register).owner = new_owner;
-    }
-    for k in 0..2 {
-        let Some(slot) = &mut world.slots[k] else { continue };
-        let copy = slot.worker.register.owner;
-        let is_fresh = copy.is_same_write(owner);
-        let wanted = if slot.worker.register.databases.is_empty() {
-            copy
-        } else if is_fresh {
-            Owner { until: copy.until, ..new_owner }
-        } else {
-            Owner { until: copy.until, ..STALE }
+    /// A worker comes, reads the register and takes the set. A lease only saves work, so it may come at any time. What happens
+    /// between its reading and its taking is as if it had come later: taking is a compare-and-swap with what it read.
+    fn begin(&mut self, world: &World, k: usize) {
+        let r = self.memo.register(world.register);
+        let goal = match r.phase {
+            Phase::Idle if r.last >= self.b.last => return,
+            Phase::Stuck => Goal::Recover,
+            _ => Goal::Rotate,
         };
-        let is_holder = told && Some(u64::try_from(k).unwrap() + 1) == holder;
-        let in_write = matches!(slot.worker.stage, Stage::Write { .. } | Stage::Settle { .. });
-        if wanted != copy || (is_holder && !in_write && slot.worker.writes != 0) {
-            let mut worker = Worker::clone(&slot.worker);
-            Arc::make_mut(&mut worker.register).owner = wanted;
-            if is_holder && !in_write {
-                worker.writes = 0;
+        let mut register = world.register;
+        if self.b.has(Switch::BaseFromLabel) && r.phase == Phase::Idle {
+            // A stale label is what makes this rule break.
+            let s = world.stores[0];
+            let base = if self.b.stale && s.previous > 0 { s.previous } else { s.current };
+            let mut seen = (*r.register).clone();
+            seen.current = crate::world::g(base);
+            register = self.memo.register_id(seen);
+        }
+        let beginner = self.memo.beginner(goal);
+        match self.memo.step_read(beginner, register) {
+            Move::Go(worker) => {
+                let mut next = *world;
+                next.slots[k] = Slot { worker, tie: Tie::Known, ..Slot::default() };
+                self.arrive_at(next, k, &format!("w{k} begins"));
             }
-            slot.worker = Arc::new(Hashed::new(worker));
+            Move::Done(_) => {}
+            Move::Broken(violation) => self.stopped(world, &violation, "begins"),
         }
     }
-}
 
-fn normalize_epochs(world: &mut World) {
-    let mut used: u64 = 1;
-    each_epoch(world, &mut |e| used |= 1 << e.0, false);
-    if used & used.wrapping_add(1) == 0 {
-        return;
-    }
-    let rank = |e: Epoch| Epoch(u64::from((used & ((1_u64 << e.0) - 1)).count_ones()));
-    let mut changed = world.clone();
-    each_epoch_mut(&mut changed, &rank);
-    *world = changed;
-}
-
-fn each_epoch(world: &World, f: &mut impl FnMut(Epoch), _mutate: bool) {
-    f(world.register.epoch);
-    for d in &world.databases {
-        f(d.epoch[0]);
-        f(d.epoch[1]);
-        if let Some(t) = &d.transaction {
-            f(t.epoch);
+    fn stopped(&mut self, world: &World, violation: &Violation, label: &str) {
+        self.breaks(check::RULE);
+        if self.labels.is_some() {
+            let mut next = *world;
+            next.refuses = u8::MAX;
+            self.push(next, |_| format!("{label} -> {violation}"));
         }
-        match &d.delayed {
-            Some(Delayed::Commit(t)) => f(t.epoch),
-            Some(Delayed::Request(e)) => {
-                if let Some(e) = epoch_of(e) {
-                    f(e);
+    }
+
+    /// A worker has its next batch. A register write goes out at once: what others do to databases and stores before it
+    /// might as well happen after it, what they do to the register before it makes it stop (which it may at any time),
+    /// and not writing at all is dying one step before. Only an open transaction, which others feel, makes it wait.
+    fn arrive_at(&mut self, world: World, k: usize, label: &str) {
+        let slot = world.slots[k];
+        let writes = self.memo.worker(slot.worker).write.is_some();
+        if writes && slot.tie == Tie::Known && !holds(&world, k) && !self.b.has(Switch::UnfencedJournal) {
+            self.write(&world, k, slot, label);
+        } else {
+            self.push(world, |memo| format!("{label}, then {}", show_batch(memo, slot.worker)));
+        }
+    }
+
+    fn act(&mut self, world: &World, k: usize, slot: Slot) {
+        let facts = self.memo.worker(slot.worker);
+        if facts.write.is_some() {
+            self.write(world, k, slot, &format!("w{k}"));
+            return;
+        }
+        let worker = facts.worker.clone();
+        if facts.reads_only && !self.b.reads_apart {
+            self.read_all(world, k, slot, &worker.issued);
+            return;
+        }
+        for (at, effect) in worker.issued.iter().enumerate() {
+            if slot.answers[at] != 0 {
+                continue;
+            }
+            let mut answers = std::mem::take(&mut self.answers);
+            answers.clear();
+            if crate::memo::is_read(effect) {
+                self.read.clear();
+                world.read(self.b, &mut self.memo, k, effect, &mut self.read);
+                if self.b.throttled {
+                    self.read.push(TRANSIENT);
+                }
+                answers.extend(self.read.iter().map(|a| (*world, *a)));
+            } else {
+                world.change(self.b, &self.memo, k, effect, &mut answers);
+            }
+            for (mut after, answer) in answers.drain(..) {
+                after.slots[k].answers[at] = answer;
+                let label = self.label(|memo| format!("w{k} {effect:?} -> {:?}", memo.outcome(answer)));
+                self.answered(after, k, &label);
+            }
+            self.answers = answers;
+            if !self.b.any_order {
+                break;
+            }
+        }
+    }
+
+    /// Asks a whole batch of questions at one moment, with every mix of answers, and with one of them finding nobody home.
+    /// With one worker this loses nothing: the other events concern one database or store each, so an event between two
+    /// questions might as well come before or after both. With two it is a bound (`reads_apart`).
+    fn read_all(&mut self, world: &World, k: usize, slot: Slot, batch: &[Effect]) {
+        let mut mixes = vec![slot.answers];
+        for (at, effect) in batch.iter().enumerate() {
+            self.read.clear();
+            world.read(self.b, &mut self.memo, k, effect, &mut self.read);
+            let before = mixes.len();
+            for nr in 0..before {
+                let mut mix = mixes[nr];
+                for (i, answer) in self.read.iter().enumerate() {
+                    mix[at] = *answer;
+                    if i == 0 {
+                        mixes[nr] = mix;
+                    } else {
+                        mixes.push(mix);
+                    }
                 }
             }
-            None => {}
+        }
+        if self.b.throttled {
+            let usual = mixes[0];
+            for at in 0..batch.len() {
+                let mut mix = usual;
+                mix[at] = TRANSIENT;
+                mixes.push(mix);
+            }
+        }
+        for mix in mixes {
+            let mut after = *world;
+            after.slots[k].answers = mix;
+            let label = self.label(|memo| show_answers(memo, k, batch, &mix));
+            self.answered(after, k, &label);
         }
     }
-    for slot in world.slots.iter().flatten() {
-        f(slot.worker.register.epoch);
-        if let Stage::Write { attempt, .. } | Stage::Settle { attempt, .. } = &slot.worker.stage {
-            f(attempt.epoch);
+
+    /// One more answer is in; if it was the last, the engine decides.
+    fn answered(&mut self, after: World, k: usize, label: &str) {
+        let slot = after.slots[k];
+        if self.b.calm && slot.answers.contains(&UNKNOWN) {
+            return;
         }
-        slot.worker.issued.iter().filter_map(epoch_of).for_each(&mut *f);
+        let facts = self.memo.worker(slot.worker);
+        let asked = facts.worker.issued.len();
+        if slot.answers.iter().take(asked).any(|a| *a == 0) {
+            self.push(after, |_| label.to_owned());
+            return;
+        }
+        let mut moments = [Some(Moment::Now), None, None, None, None];
+        if facts.undecided {
+            moments[1] = Some(Moment::Late);
+        }
+        let drained = facts.waits && after.is_drained(k) && !self.b.has(Switch::NeverDrained);
+        if drained {
+            moments[2] = Some(Moment::Drained);
+        }
+        if facts.sees_windows {
+            let closed = after.databases.iter().all(|d| d.first == NONE);
+            moments[3] = (closed || self.b.has(Switch::WindowIgnored)).then_some(Moment::WindowsOver);
+            moments[4] = (closed && drained).then_some(Moment::AllOver);
+        }
+        for moment in moments.into_iter().flatten() {
+            let moved = self.memo.step(slot.worker, slot.answers, moment);
+            let label = match moment {
+                Moment::Now => label.to_owned(),
+                other @ (Moment::Late | Moment::Drained | Moment::WindowsOver | Moment::AllOver) => {
+                    self.label(|_| format!("{label} ({other:?})"))
+                }
+            };
+            self.moved(after, k, moved, slot.tie, &label);
+        }
+    }
+
+    fn moved(&mut self, after: World, k: usize, moved: Move, tie: Tie, label: &str) {
+        match moved {
+            Move::Go(worker) => {
+                let mut next = after;
+                next.slots[k] = Slot { worker, tie, epoch: after.slots[k].epoch, ..Slot::default() };
+                self.arrive_at(next, k, label);
+            }
+            Move::Done(finish) => {
+                if !check::is_true(&self.memo, &after, finish) {
+                    self.breaks(check::VERDICT);
+                }
+                let mut next = after;
+                next.free(k);
+                self.push(next, |_| format!("{label}, done: {finish:?}"));
+            }
+            Move::Broken(violation) => self.stopped(&after, &violation, label),
+        }
+    }
+
+    /// A register write. A lost reply and the look that settles it are one transition: what others write in between makes
+    /// the worker stop, which it may at any time.
+    fn write(&mut self, world: &World, k: usize, slot: Slot, label: &str) {
+        let Some((mut register, mut advances)) = self.memo.worker(slot.worker).write else { return };
+        let unfenced = self.b.has(Switch::UnfencedJournal);
+        if slot.tie != Tie::Known && !unfenced {
+            let mut next = *world;
+            next.free(k);
+            self.push(next, |_| format!("{label} writes and is fenced"));
+            return;
+        }
+        if !self.b.switches.is_empty() {
+            let before = self.memo.register(world.register).register.clone();
+            let mut after = (*self.memo.register(register).register).clone();
+            let keeps_epoch = after.phase == Phase::Abort && self.b.has(Switch::AbortKeepsEpoch);
+            self.b.switches.iter().for_each(|s| s.spoil_write(&before, &mut after));
+            register = self.memo.register_id(after);
+            advances &= !keeps_epoch;
+        }
+        let show = self.label(|memo| {
+            let r = memo.register(register);
+            format!("{label}, writes {:?} current g{} next {:?}", r.phase, r.current, r.next)
+        });
+        let before = self.memo.register(world.register).phase;
+        let issues = before == Phase::Idle && self.memo.register(register).phase == Phase::Intent;
+        if self.b.late_register && world.late.is_none() {
+            let moved = self.memo.step_settle(slot.worker, Tie::Known);
+            if let Move::Go(worker) = moved {
+                let mut next = *world;
+                next.slots[k] = Slot { worker, ..slot };
+                next.late = Some(LateWrite { register, slot: u8::try_from(k).unwrap(), advances });
+                self.push(next, |_| format!("{show}: late"));
+            }
+        }
+        let refusals = if issues && self.b.refusals { 0..3 } else { world.refuses..world.refuses + 1 };
+        for refuses in refusals {
+            let mut next = *world;
+            next.refuses = refuses;
+            self.written(&mut next, register, k, advances, true);
+            let show = if refuses == 0 { show.clone() } else { format!("{show} (refusing: {refuses})") };
+            let moved = self.memo.step(slot.worker, one(crate::memo::APPLIED), Moment::Now);
+            self.moved(next, k, moved, Tie::Known, &show);
+            if self.b.calm {
+                continue;
+            }
+            let moved = self.memo.step_settle(slot.worker, Tie::Attempted);
+            let lost = self.label(|_| format!("{show} (reply lost)"));
+            self.moved(next, k, moved, Tie::Known, &lost);
+        }
+    }
+
+    fn label(&self, text: impl FnOnce(&Memo<'_>) -> String) -> String {
+        if self.labels.is_some() { text(&self.memo) } else { String::new() }
+    }
+
+    fn trace(&mut self, parents: &[(u32, u16)], id: u32) -> Vec<String> {
+        let mut path = Vec::new();
+        let mut at = id;
+        while let Some((parent, nr)) = parents.get(at as usize).filter(|p| p.0 != u32::MAX) {
+            path.push(*nr);
+            at = *parent;
+        }
+        self.labels = Some(Vec::new());
+        let mut world = World::start(self.b, self.memo.first_register());
+        self.normalize(&mut world);
+        let mut lines = Vec::new();
+        let mut crossed = false;
+        for nr in path.into_iter().rev() {
+            self.successors(&world);
+            let (label, swapped) = self.labels.as_mut().unwrap().swap_remove(usize::from(nr));
+            lines.push(if crossed { exchange(&label) } else { label });
+            crossed ^= swapped;
+            world = self.out[usize::from(nr)];
+        }
+        lines
     }
 }
 
-fn epoch_of(effect: &Effect) -> Option<Epoch> {
+fn one(answer: Answer) -> [Answer; crate::world::BATCH] {
+    let mut answers = [0; crate::world::BATCH];
+    answers[0] = answer;
+    answers
+}
+
+fn holds(world: &World, k: usize) -> bool {
+    world.databases.iter().any(|d| d.transaction.is_some_and(|t| usize::from(t.slot) == k))
+}
+
+/// Says w1 for w0 and the other way round.
+fn exchange(label: &str) -> String {
+    label.replace("w0", "w#").replace("w1", "w0").replace("w#", "w1")
+}
+
+fn show_batch(memo: &Memo<'_>, worker: u32) -> String {
+    let names: Vec<String> = memo.worker(worker).worker.issued.iter().map(name).collect();
+    names.join(" + ")
+}
+
+fn show_answers(memo: &Memo<'_>, k: usize, batch: &[Effect], mix: &[Answer]) -> String {
+    let answers: Vec<String> = batch
+        .iter()
+        .zip(mix)
+        .map(|(effect, answer)| match memo.outcome(*answer) {
+            Outcome::Applied => format!("{} ok", name(effect)),
+            other => format!("{} {other:?}", name(effect)),
+        })
+        .collect();
+    format!("w{k} {}", answers.join(", "))
+}
+
+fn name(effect: &Effect) -> String {
     match effect {
-        Effect::Apply { epoch, .. }
-        | Effect::Vote { epoch, .. }
-        | Effect::Burn { epoch, .. }
-        | Effect::Restore { epoch, .. } => Some(*epoch),
-        _ => None,
+        Effect::WriteRegister { .. } => "WriteRegister".to_owned(),
+        other => format!("{other:?}").replace("DatabaseIx", "").replace("StoreIx", "").replace("Generation", "g"),
     }
-}
-
-fn each_epoch_mut(world: &mut World, rank: &impl Fn(Epoch) -> Epoch) {
-    let set = |r: &mut Arc<Register>| {
-        if rank(r.epoch) != r.epoch {
-            Arc::make_mut(r).epoch = rank(r.epoch);
-        }
-    };
-    let set_effect = |effect: &mut Effect| match effect {
-        Effect::Apply { epoch, .. }
-        | Effect::Vote { epoch, .. }
-        | Effect::Burn { epoch, .. }
-        | Effect::Restore { epoch, .. } => *epoch = rank(*epoch),
-        Effect::WriteRegister { register } => set(register),
-        _ => {}
-    };
-    set(&mut world.register);
-    for d in &mut world.databases {
-        d.epoch = d.epoch.map(rank);
-        if let Some(t) = &mut d.transaction {
-            t.epoch = rank(t.epoch);
-        }
-        match &mut d.delayed {
-            Some(Delayed::Commit(t)) => t.epoch = rank(t.epoch),
-            Some(Delayed::Request(e)) => set_effect(e),
-            None => {}
-        }
-    }
-    for slot in world.slots.iter_mut().flatten() {
-        let mut worker = Worker::clone(&slot.worker);
-        set(&mut worker.register);
-        if let Stage::Write { attempt, .. } | Stage::Settle { attempt, .. } = &mut worker.stage {
-            set(attempt);
-        }
-        worker.issued.iter_mut().for_each(set_effect);
-        slot.worker = Arc::new(Hashed::new(worker));
-    }
-}
-
-fn trace(b: &Bounds, parents: &[(u32, u16)], id: u32) -> Vec<String> {
-    let mut path = Vec::new();
-    let mut at = id;
-    while let Some((parent, nr)) = parents.get(at as usize).filter(|p| p.0 != u32::MAX) {
-        path.push(*nr);
-        at = *parent;
-    }
-    let mut world = World::start(&b.plan);
-    normalize(&mut world);
-    let mut lines = Vec::new();
-    let mut out = Vec::new();
-    for nr in path.into_iter().rev() {
-        let _ = successors(b, &world, &mut out);
-        let (label, next) = out.swap_remove(usize::from(nr));
-        lines.push(label);
-        world = next;
-    }
-    lines
-}
-
-fn show(effect: &Effect) -> String {
-    match effect {
-        Effect::WriteRegister { register } => {
-            format!(
-                "writes {:?} {} next {:?} {}",
-                register.phase,
-                register.current,
-                register.next.map(n),
-                register.epoch
-            )
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-fn show_outcome(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Register(Some(r)) => format!("{:?} {} {}", r.phase, r.current, r.epoch),
-        other => format!("{other:?}"),
-    }
-}
-
-/// Two independent 64-bit hashes: with some millions of states, a collision is far less likely than a broken machine.
-fn fingerprint(world: &World) -> u128 {
-    let mut hasher = Mix::start();
-    world.hash(&mut hasher);
-    u128::from(hasher.finish()) << 64 | u128::from(hasher.b.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ hasher.b >> 33)
-}
-
-pub struct Mix {
-    a: u64,
-    b: u64,
-}
-
-impl Mix {
-    pub fn start() -> Self {
-        Self { a: 0x9e37_79b9_7f4a_7c15, b: 0xc2b2_ae3d_27d4_eb4f }
-    }
-
-    fn add(&mut self, x: u64) {
-        self.a = (self.a.rotate_left(5) ^ x).wrapping_mul(0x517c_c1b7_2722_0a95);
-        self.b = (self.b ^ x).wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(23);
-    }
-}
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        let x = self.a ^ self.a >> 32;
-        x.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ x >> 29
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut x = [0; 8];
-            x[..chunk.len()].copy_from_slice(chunk);
-            self.add(u64::from_le_bytes(x));
-        }
-    }
-    fn write_u8(&mut self, x: u8) {
-        self.add(x.into());
-    }
-    fn write_u32(&mut self, x: u32) {
-        self.add(x.into());
-    }
-    fn write_u64(&mut self, x: u64) {
-        self.add(x);
-    }
-    fn write_usize(&mut self, x: usize) {
-        self.add(x as u64);
-    }
-    fn write_isize(&mut self, x: isize) {
-        self.add(x as u64);
-    }
-    fn write_i64(&mut self, x: i64) {
-        self.add(x as u64);
-    }
-}
-
-#[expect(clippy::disallowed_types, reason = "millions of fingerprints; the order of iteration is never used")]
-type Ids = std::collections::HashMap<u128, u32, std::hash::BuildHasherDefault<Fold>>;
-
-/// Fingerprints are mixed already.
-#[derive(Default)]
-struct Fold(u64);
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u128(&mut self, x: u128) {
-        self.0 = (x >> 64) as u64;
-    }
-}
-
-#[allow(dead_code, reason = "used by the summaries of single runs")]
-pub fn finish_name(finish: Finish) -> String {
-    format!("{finish:?}")
-}
-
-#[allow(dead_code, reason = "kept beside the world")]
-pub fn touches(effect: &Effect) -> Option<u8> {
-    database_of(effect).map(|d| d.0)
 }

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use dizzy_engine::{Epoch, Phase, Progress, Register, Worker};
+use dizzy_engine::{MAX_MAYBES, Phase, Progress, Register, Stage, Worker};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Switch {
+pub(crate) enum Switch {
     /// C1, C2: the new password is only in memory.
     NoStaging,
     /// C3: a secret that could not be promoted is left behind.
@@ -30,7 +30,7 @@ pub enum Switch {
     NoDrain,
     /// C12: an abort does not raise the epoch in the fence row.
     NoBurn,
-    /// C13: the register is written without compare-and-swap, and an abort keeps its epoch.
+    /// C13: the register is written without compare-and-swap.
     UnfencedJournal,
     /// C14: PENDING moves unconditionally, and versions have no name of their own.
     PlainPending,
@@ -50,27 +50,55 @@ pub enum Switch {
     PendingIgnored,
     /// Rulings §2.5: a third possible password is not recorded.
     ThirdMaybe,
+    /// Rulings §1.1: a user with too many possible passwords is looked at without a drain.
+    ProbeWithoutDrain,
     /// Rulings §2.5: an unknown outcome is treated as a refusal.
     UnknownIgnored,
     /// Rulings §2.5: the base is what a label shows.
     BaseFromLabel,
     /// Rulings §2.5: the alternating fence accepts only the base and the new generation.
     ExactAlternatingFence,
-    /// Rulings §2.5: a rollover is changed before an unfenced single.
-    RolloverBeforeSingle,
+    /// Not a rule: the drain does not end while anybody looks.
+    NeverDrained,
+    /// Not a rule of safety: a fenced single is changed at once, without an open transaction as its vote.
+    NoVote,
 }
 
 impl Switch {
-    /// The epoch that an abort really uses.
-    pub fn spoil_epoch(self, epoch: Epoch) -> Epoch {
-        match self {
-            Self::AbortKeepsEpoch | Self::UnfencedJournal => Epoch(epoch.0.saturating_sub(1)),
-            _ => epoch,
-        }
+    pub(crate) fn all() -> Vec<Self> {
+        vec![
+            Self::NoStaging,
+            Self::FinishWithoutPromotion,
+            Self::PromoteBeforeApply,
+            Self::PromotePerDatabase,
+            Self::NoCommitRecord,
+            Self::AbortKeepsEpoch,
+            Self::UnconditionalChange,
+            Self::LoginOnly,
+            Self::UndoByTakerOver,
+            Self::NoDrain,
+            Self::NoBurn,
+            Self::UnfencedJournal,
+            Self::PlainPending,
+            Self::OverwriteNewer,
+            Self::DropAborted,
+            Self::WindowIgnored,
+            Self::NoMark,
+            Self::EndWindowBare,
+            Self::PruneByKeepSetAlone,
+            Self::PendingIgnored,
+            Self::ThirdMaybe,
+            Self::ProbeWithoutDrain,
+            Self::UnknownIgnored,
+            Self::BaseFromLabel,
+            Self::ExactAlternatingFence,
+            Self::NeverDrained,
+            Self::NoVote,
+        ]
     }
 
     /// Spoils a register on its way into the journal.
-    pub fn spoil_write(self, before: &Register, after: &mut Register) {
+    pub(crate) fn spoil_write(self, before: &Register, after: &mut Register) {
         match self {
             Self::NoCommitRecord if after.phase == Phase::Commit => {
                 after.phase = Phase::Intent;
@@ -89,7 +117,7 @@ impl Switch {
     }
 
     /// Spoils a worker after a step.
-    pub fn spoil_worker(self, worker: &mut Worker) {
+    pub(crate) fn spoil_worker(self, worker: &mut Worker) {
         match self {
             Self::UndoByTakerOver => worker.originator = worker.register.phase == Phase::Intent,
             Self::UnknownIgnored => {
@@ -104,12 +132,16 @@ impl Switch {
                     }
                 }
             }
-            Self::ThirdMaybe => {
+            Self::ThirdMaybe if worker.stage == Stage::Preflight => {
                 for u in Arc::make_mut(&mut worker.register).databases.iter_mut().flat_map(|d| &mut d.users) {
-                    if u.maybe.len() > 1 {
+                    if u.maybe.len() >= MAX_MAYBES {
                         u.maybe.remove(0);
                     }
                 }
+            }
+            Self::ProbeWithoutDrain if worker.stage == Stage::Preflight => {
+                Arc::make_mut(&mut worker.register).quiet = None;
+                worker.loose_ends = false;
             }
             _ => {}
         }
