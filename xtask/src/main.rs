@@ -2,6 +2,7 @@
 //!
 //! Nothing in here is part of the product. Tidy reads the tree and Cargo's own metadata and changes nothing.
 
+mod equipment;
 mod tidy;
 
 use std::process::ExitCode;
@@ -9,12 +10,14 @@ use std::process::ExitCode;
 #[expect(clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    let outcome = match args.next().as_deref() {
+    let chore = args.next();
+    let rest: Vec<String> = args.collect();
+    let outcome = match chore.as_deref() {
         Some("tidy") => tidy::run(),
-        Some("demo") => Err(anyhow::anyhow!("there is no demo to run in this tree")),
-        Some("bench") => Err(anyhow::anyhow!("there is no benchmark to run in this tree")),
+        Some("demo") => equipment::demo(&rest),
+        Some("bench") => equipment::bench(&rest),
         _ => {
-            eprintln!("cargo xtask tidy | demo | bench");
+            eprintln!("cargo xtask tidy | demo | bench [--release]");
             return ExitCode::from(2);
         }
     };

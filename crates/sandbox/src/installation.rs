@@ -4,6 +4,7 @@
 
 use std::{
     fmt::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -90,7 +91,11 @@ impl Installation {
             moto.create_secret(secret, &Value::Object(published.clone()).to_string())?;
         }
         let admin = json!({"username": ADMIN, "password": ADMIN_PASSWORD}).to_string();
-        std::fs::File::create(folder.path().join("admin.json"))
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(folder.path().join("admin.json"))
             .and_then(|mut file| std::io::Write::write_all(&mut file, admin.as_bytes()))
             .context("write the administrator's login")?;
         let installation = Self { folder, binary: binary.to_owned(), members, moto, secrets };
@@ -105,7 +110,8 @@ impl Installation {
     pub fn configure(&self, extra: &str) -> Result<()> {
         let path = self.folder.path().display();
         let mut text = format!(
-            "[journal]\nurl = \"file:{path}/journal\"\n[audit]\nsinks = [\"file:{path}/audit\"]\n[sets.{SET}]\n{extra}\n"
+            "[journal]\nurl = \"file:{path}/journal\"\n[audit]\nsinks = [\"file:{path}/audit\"]\n[sets.{SET}]\n{extra}{}",
+            if extra.is_empty() { "" } else { "\n" }
         );
         for member in &self.members {
             let users: Vec<String> = member.users.iter().map(|user| format!("\"{user}\"")).collect();

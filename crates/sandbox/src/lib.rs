@@ -4,12 +4,16 @@
 //! Depends on no product package and is never linked into the product. Plain threads and programs, no async runtime.
 //! Everything listens on loopback, on ports the system gave, and ends with the process that started it, however that ends.
 
+pub mod application;
+pub mod bench;
 pub mod certs;
 pub mod cut_proxy;
+pub mod demo;
 pub mod installation;
 pub mod moto;
 pub mod postgres;
 
+pub use application::{Application, LoginTried};
 pub use certs::{Certificates, ServerCertificate};
 pub use cut_proxy::{CutProxy, Loss, SilentHost};
 pub use installation::{Installation, SET, Users};

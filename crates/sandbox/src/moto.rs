@@ -153,6 +153,12 @@ impl Moto {
         self.tls_port.map(|port| format!("https://localhost:{port}"))
     }
 
+    /// The Python of the sandbox's environment.
+    #[must_use]
+    pub fn python(&self) -> PathBuf {
+        self.venv.join("bin/python")
+    }
+
     /// The environment that points an AWS client here and away from everything else: endpoint, region, a key that opens
     /// nothing, no configuration files, no instance metadata.
     #[must_use]

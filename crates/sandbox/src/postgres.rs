@@ -237,14 +237,19 @@ impl Postgres {
     pub fn hold_session(&self, user: &str, password: &str, database: &str) -> Result<HeldSession> {
         let mut psql = self.programs.psql();
         self.over_tcp(&mut psql, user, password, database);
-        psql.args(["-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut held = HeldSession(psql.spawn().context("start psql")?);
-        let stdin = held.0.stdin.as_mut().context("psql's standard input")?;
-        stdin.write_all(b"SELECT 'held';\n").context("ask through psql")?;
-        let mut answer = [0; 4];
-        held.0.stdout.as_mut().context("psql's standard output")?.read_exact(&mut answer).context("hear from psql")?;
-        ensure!(&answer == b"held", "psql said something else");
-        Ok(held)
+        psql.args(["-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
+        hold(psql, "SELECT 'held';\n")
+    }
+
+    /// Runs SQL as the superuser in a transaction that stays open, with its locks, until the value is dropped; then it is rolled back.
+    ///
+    /// # Errors
+    /// If the SQL fails.
+    pub fn hold_transaction(&self, sql: &str) -> Result<HeldSession> {
+        let mut psql = self.programs.psql();
+        psql.env("PGHOST", &self.folder).env("PGUSER", "postgres").env("PGDATABASE", "postgres");
+        psql.env("PGPORT", self.port.to_string()).args(["-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", "-"]);
+        hold(psql, &format!("BEGIN;\n{sql};\n\\o\nSELECT 'held';\n"))
     }
 
     fn over_tcp(&self, psql: &mut Command, user: &str, password: &str, database: &str) {
@@ -278,6 +283,18 @@ impl Drop for Postgres {
         drop(self.supervisor.stdin.take());
         self.supervisor.wait().ok();
     }
+}
+
+/// Starts psql, gives it the text, and waits for the word `held`.
+fn hold(mut psql: Command, text: &str) -> Result<HeldSession> {
+    psql.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut held = HeldSession(psql.spawn().context("start psql")?);
+    let stdin = held.0.stdin.as_mut().context("psql's standard input")?;
+    stdin.write_all(text.as_bytes()).context("ask through psql")?;
+    let mut answer = [0; 4];
+    held.0.stdout.as_mut().context("psql's standard output")?.read_exact(&mut answer).context("hear from psql")?;
+    ensure!(&answer == b"held", "psql said something else");
+    Ok(held)
 }
 
 /// A session that an application holds; dropping it ends it.

@@ -160,7 +160,9 @@ impl StatusReport {
 
     fn quiet(&self) -> String {
         if let Some(row) = self.sets.iter().find(|row| row.is_held(self.at) && row.phase != Phase::Idle) {
-            return format!("Nothing to do: a worker is at it ({}).", row.set);
+            // A lease outlives its worker by half a minute, and a register cannot tell.
+            let (program, set) = (&self.program, &row.set);
+            return format!("Nothing to do: a worker is at it ({set}). If it is dead: {program} recover {set}");
         }
         match self.sets.iter().filter_map(|row| Some((row.due_at?, row))).min_by_key(|(due, _)| *due) {
             Some((due, row)) => format!("Nothing to do. Next: {} is due {}.", row.set, due.relative(self.at)),

@@ -78,7 +78,10 @@ fn the_next_command_is_the_most_urgent_one() {
     let command = |text: &str| Some(format!("dizzy-keys {text}"));
     assert_eq!(next(vec![idle()]), (None, "Nothing to do. Next: a is due in 5h.".to_owned()));
     assert_eq!(next(vec![StatusRow { due_at: None, ..idle() }]).1, "Nothing to do. No set has a schedule.");
-    assert_eq!(next(vec![idle(), held()]), (None, "Nothing to do: a worker is at it (b).".to_owned()));
+    assert_eq!(
+        next(vec![idle(), held()]),
+        (None, "Nothing to do: a worker is at it (b). If it is dead: dizzy-keys recover b".to_owned())
+    );
     assert_eq!(next(vec![idle(), lapsed()]).0, command("recover b"));
     assert_eq!(next(vec![StatusRow { due_at: Some(at(-1)), ..idle() }]).0, command("rotate --due"));
     assert_eq!(next(vec![intent(), row("c", Phase::Stuck)]).0, command("recover c"));
