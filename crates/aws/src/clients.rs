@@ -199,7 +199,7 @@ async fn find_region(
 }
 
 fn no_region() -> PortError {
-    PortError::refused(Kind::Denied, "find the AWS region")
+    PortError::refused(Kind::Denied, "find the AWS region: there is none")
         .with_hint("set AWS_REGION, or `region` in the AWS profile; neither is set, and no instance metadata answered")
 }
 
@@ -217,7 +217,7 @@ pub(crate) fn endpoint_override(config: &SdkConfig, service: &str) -> Option<Str
 /// There is no plaintext fallback: http is for emulators on the same machine.
 fn refuse_plaintext(url: &str, service: &str) -> PortResult<()> {
     let refused = || {
-        PortError::refused(Kind::Tls, format!("use the endpoint set for AWS {service}"))
+        PortError::refused(Kind::Tls, format!("use the endpoint set for AWS {service}: it is not https"))
             .with_hint("the endpoint must begin with https://; http:// is accepted for loopback addresses only")
     };
     if url.starts_with("https://") {
@@ -280,6 +280,6 @@ mod tests {
         };
         let clients = AwsClients::load(AwsSettings::default());
         let error = clients.loaded(&call, Deadline::after(Duration::ZERO)).await.map(drop).unwrap_err();
-        assert_eq!(error, PortError::refused(Kind::Timeout, "promote aws-sm:x"));
+        assert_eq!(error, PortError::refused(Kind::Timeout, "promote aws-sm:x: no answer in time"));
     }
 }

@@ -46,14 +46,14 @@ impl Call<'_> {
 
     /// Nothing happened.
     pub(crate) fn refused(&self, kind: Kind) -> PortError {
-        PortError::refused(kind, self.what())
+        PortError::refused(kind, format!("{}: {}", self.what(), kind.words()))
     }
 
     /// It may have happened, if it is a write.
     pub(crate) fn unclear(&self, kind: Kind) -> PortError {
         match self.effect {
             Effect::Read => self.refused(kind),
-            Effect::Write => PortError::unknown(kind, self.what()),
+            Effect::Write => PortError::unknown(kind, format!("{}: {}", self.what(), kind.words())),
         }
     }
 
@@ -276,7 +276,7 @@ mod tests {
         assert!(hint.contains("secretsmanager:UpdateSecretVersionStage"), "{hint}");
         assert!(hint.contains("aws-sm:prod/orders"), "{hint}");
         assert!(hint.contains("kms:GenerateDataKey"), "{hint}");
-        assert_eq!(error.what, "promote aws-sm:prod/orders");
+        assert_eq!(error.what, "promote aws-sm:prod/orders: not allowed");
         assert_eq!(error.code.as_deref(), Some("AccessDeniedException"));
     }
 }

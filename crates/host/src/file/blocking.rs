@@ -49,7 +49,7 @@ pub(super) async fn run<T: Send + 'static>(
     work: impl FnOnce(&Claim) -> PortResult<T> + Send + 'static,
 ) -> PortResult<T> {
     if deadline.left().is_zero() {
-        return Err(PortError::refused(Kind::Timeout, what));
+        return Err(PortError::refused(Kind::Timeout, format!("{what}: no answer in time")));
     }
     let claim = Claim::default();
     let job = tokio::task::spawn_blocking({
@@ -59,8 +59,8 @@ pub(super) async fn run<T: Send + 'static>(
     match tokio::time::timeout_at(deadline.instant(), job).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Err(PortError::unknown(Kind::Other, format!("{what}: the file thread did not finish"))),
-        Err(_) if claim.give_up() => Err(PortError::refused(Kind::Timeout, what)),
-        Err(_) => Err(PortError::unknown(Kind::Timeout, what)),
+        Err(_) if claim.give_up() => Err(PortError::refused(Kind::Timeout, format!("{what}: no answer in time"))),
+        Err(_) => Err(PortError::unknown(Kind::Timeout, format!("{what}: no answer in time"))),
     }
 }
 

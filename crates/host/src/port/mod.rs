@@ -113,6 +113,37 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// The kind in a few words, for behind "what was attempted:".
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Busy => "it is busy",
+            Self::Conflict => "it has changed meanwhile",
+            Self::Credential => "the password is wrong",
+            Self::Denied => "not allowed",
+            Self::Exists => "it exists with other content",
+            Self::Expired => "it has expired",
+            Self::FenceMissing => "the fence is missing",
+            Self::Fenced => "a newer worker was there first",
+            Self::ForeignRegister => "it belongs to another installation",
+            Self::Io => "input/output error",
+            Self::Locked => "it is locked",
+            Self::Malformed => "it cannot be understood",
+            Self::Managed => "another service manages it",
+            Self::NewerVersion => "a newer dizzy-keys wrote it",
+            Self::NotFound => "it does not exist",
+            Self::Other => "it failed",
+            Self::Policy => "the value is not acceptable",
+            Self::ReadOnly => "it is read-only",
+            Self::Throttled => "too many requests",
+            Self::Timeout => "no answer in time",
+            Self::Tls => "TLS cannot be verified",
+            Self::Unreachable => "no connection",
+        }
+    }
+}
+
 /// A failed call: what it says about the world, why, and what a person may do.
 ///
 /// Holds no text from a driver or server, because such text can echo SQL or values: only a kind, the
@@ -125,7 +156,8 @@ pub struct PortError {
     pub kind: Kind,
     /// The other side's own code: SQLSTATE, AWS error code, HTTP status, errno name.
     pub code: Option<String>,
-    /// What was attempted, in our words, with names but without secrets. Starts lower-case, no full stop.
+    /// What was attempted and, behind a colon, why it failed; or what is wrong. In our words, with names but without
+    /// secrets; starts lower-case, no full stop.
     pub what: String,
     /// What to do next (a statement to run, a setting to change), in our words.
     pub hint: Option<String>,
