@@ -247,7 +247,7 @@ pub(super) fn register_error(error: crate::register::DocumentError) -> PortError
             .with_hint("the file was damaged or edited; restore it from a backup of the journal"),
         OtherSet { .. } => PortError::refused(Kind::ForeignRegister, what),
         Misfit { .. } => PortError::refused(Kind::Malformed, what).with_hint(
-            "the configuration was changed; put it back, or give the set another name and run `dizzy-keys prepare`",
+            "put the configuration back as it was: databases, users and secrets of a set that was adopted cannot be added or taken away yet",
         ),
     }
 }
