@@ -147,6 +147,8 @@ impl Run<'_> {
     fn intent(&mut self) -> Decision {
         let now = self.now;
         let plans = self.plan;
+        // A late request to end a window does not know that the window is over by itself.
+        let quiet = self.w.register.is_drained(now) && !self.w.loose_ends;
         self.write(Then::Intent, |r| {
             let generation = r.last.next();
             r.phase = Phase::Intent;
@@ -156,7 +158,7 @@ impl Run<'_> {
             for (ix, plan) in plans.each() {
                 let Some(database) = r.database_mut(ix) else { continue };
                 database.sent = false;
-                database.window = database.window.filter(|w| w.until > now);
+                database.window = database.window.filter(|w| w.until > now || (plan.ends_windows && !quiet));
                 let user = database.target(plan);
                 if !plan.is_unfenced()
                     && let Some(user) = database.user_mut(user)
