@@ -1,6 +1,6 @@
 # Every target is one line of meaning; what it does in detail is in scripts/ and xtask/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deps clean
+.PHONY: help demo test lint bench deps clean explore
 
 help: ## What can be made here
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,6 +21,9 @@ lint: ## Format, house rules, clippy
 
 bench: deps ## Measure the numbers that the documentation claims
 	cargo xtask bench
+
+explore: ## Search further than the tests do: an hour or two, some gigabytes of memory
+	DIZZY_EXPLORE=long cargo test --locked --package dizzy-engine --test explorer -- --nocapture --test-threads=1
 
 deps: ## Install what is missing: PostgreSQL, the Python environment of the tests, the test runner
 	scripts/deps
