@@ -336,3 +336,20 @@ pub const fn capability_name(capability: dizzy_engine::Capability) -> &'static s
         dizzy_engine::Capability::StatementCas => "statement-cas",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test reads its own switch and writes its own page")]
+    fn the_published_schema_is_that_of_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/register.schema.json");
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Document)).unwrap() + "\n";
+        if std::env::var("INSTA_UPDATE").is_ok_and(|mode| mode == "always") {
+            std::fs::write(path, &schema).unwrap();
+        }
+        let published = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(published, schema, "regenerate docs/register.schema.json, see docs/journal.md");
+    }
+}
