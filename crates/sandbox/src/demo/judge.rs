@@ -19,9 +19,15 @@ pub(super) struct Published {
 
 /// Reads every secret's CURRENT with the AWS command line, and tries every credential in it with psql.
 pub(super) fn published(at: &Installation) -> Result<BTreeMap<String, Published>> {
+    // One call for all of them: the command line takes longer to start than to ask.
+    let mut args = vec!["secretsmanager", "batch-get-secret-value", "--secret-id-list"];
+    args.extend(at.secrets.iter().map(String::as_str));
+    let answer = at.moto.aws(&args)?;
+    let answers = answer.get("SecretValues").and_then(Value::as_array).context("no SecretValues in the answer")?;
     let mut all = BTreeMap::new();
     for secret in &at.secrets {
-        let answer = at.moto.aws(&["secretsmanager", "get-secret-value", "--secret-id", secret])?;
+        let is_it = |one: &&Value| one.get("Name").and_then(Value::as_str) == Some(secret);
+        let answer = answers.iter().find(is_it).with_context(|| format!("{secret} is not in the answer"))?;
         let text =
             |name: &str| answer.get(name).and_then(Value::as_str).with_context(|| format!("{secret}: no {name}"));
         let document: Value = serde_json::from_str(text("SecretString")?).context("read the secret's JSON")?;
