@@ -1,7 +1,9 @@
 //! `check`'s view of a database, from a plain login of one of its users: what would stop a rotation, what will need attention, and the
 //! statement that mends it. And: who is using a user at the moment.
 
-use dizzy_host::port::{Deadline, FenceStamp, FenceState, Finding, Inspection, Login, PortResult, Sessions, Severity};
+use dizzy_host::port::{
+    Deadline, FenceStamp, FenceState, Finding, Inspection, Kind, Login, PortResult, Sessions, Severity,
+};
 
 use super::{
     fence::{self, FENCE_VERSION, FUNCTIONS},
@@ -32,9 +34,10 @@ pub(super) async fn inspect(
     let survey = asked(survey::survey(&mut session, users, deadline).await, &what)?;
     let mut notes = Notes::default();
     if survey.recovery.is() {
-        notes.error("the server is a standby", Some("set `host` to the writer".into()));
+        notes.error(Kind::ReadOnly, "the server is a standby", Some("set `host` to the writer".into()));
     } else if survey.read_only.is() {
         notes.error(
+            Kind::ReadOnly,
             "the server takes no writes (default_transaction_read_only)",
             Some("wait until whoever turned that on turns it off, or set `host` to the writer".into()),
         );
@@ -110,36 +113,41 @@ fn client(row: &[Option<String>]) -> String {
 struct Notes(Vec<Finding>);
 
 impl Notes {
-    fn add(&mut self, severity: Severity, what: impl Into<String>, hint: Option<String>) {
-        self.0.push(Finding { severity, what: what.into(), hint });
-    }
-
-    fn error(&mut self, what: impl Into<String>, hint: Option<String>) {
-        self.add(Severity::Error, what, hint);
+    fn error(&mut self, kind: Kind, what: impl Into<String>, hint: Option<String>) {
+        self.0.push(Finding { severity: Severity::Error, kind, what: what.into(), hint });
     }
 
     fn warning(&mut self, what: impl Into<String>, hint: Option<String>) {
-        self.add(Severity::Warning, what, hint);
+        self.0.push(Finding { severity: Severity::Warning, kind: Kind::Other, what: what.into(), hint });
     }
 }
 
 fn judge_user(notes: &mut Notes, user: &UserFacts) {
     let (name, quoted) = (&user.name, identifier(&user.name));
     let Some(role) = &user.role else {
-        notes.error(format!("the user {name} does not exist"), Some("run `dizzy-keys prepare`, or create it".into()));
+        notes.error(
+            Kind::NotFound,
+            format!("the user {name} does not exist"),
+            Some("run `dizzy-keys prepare`, or create it".into()),
+        );
         return;
     };
     if !role.can_login.is() {
-        notes.error(format!("the user {name} may not log in"), Some(format!("ALTER ROLE {quoted} LOGIN;")));
+        notes.error(
+            Kind::Locked,
+            format!("the user {name} may not log in"),
+            Some(format!("ALTER ROLE {quoted} LOGIN;")),
+        );
     }
     if !role.can_connect.is() {
         notes.error(
+            Kind::Denied,
             format!("the user {name} may not connect to this database"),
             Some(format!("GRANT CONNECT ON DATABASE ... TO {quoted};")),
         );
     }
     if role.rds_iam.is() {
-        notes.error(
+        notes.error(Kind::Denied,
             format!("the user {name} is a member of rds_iam, so Amazon RDS lets it in with IAM tokens only, not with a password"),
             Some(format!("REVOKE rds_iam FROM {quoted};")),
         );
@@ -169,6 +177,7 @@ fn judge_expiry(notes: &mut Notes, name: &str, role: &RoleFacts) {
         // The server answers a login with the same code as for a wrong password.
         Some(days) if days < 0 => {
             notes.error(
+                Kind::Expired,
                 format!("the password of {name} has expired (VALID UNTIL); a rotation does not change that"),
                 mend(),
             );
@@ -188,6 +197,7 @@ fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String
     let fence = &survey.fence;
     if !fence.schema.is() || !fence.table.is() || fence.functions.is_empty() {
         notes.error(
+            Kind::FenceMissing,
             "the fence is missing",
             Some(format!("{}{}{}", fence::schema_sql(), fence::table_sql(), fence::functions_sql())),
         );
@@ -195,6 +205,7 @@ fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String
     }
     if let Some(owner) = fence.owners.iter().find(|owner| users.contains(&owner.as_str())) {
         notes.error(
+            Kind::Denied,
             format!("the fence belongs to {owner}, a user that it is to hold back"),
             Some("let an administrator own the schema dizzy and what is in it".into()),
         );
@@ -203,9 +214,17 @@ fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String
         let version = fence.functions.iter().find(|(name, _)| name == "fence_version");
         let version = version.and_then(|(_, source)| source.trim().strip_prefix("SELECT ")?.parse::<u32>().ok());
         if version.is_some_and(|version| version > FENCE_VERSION) {
-            notes.error("the fence was made by a newer version of dizzy-keys", Some("use that version".into()));
+            notes.error(
+                Kind::NewerVersion,
+                "the fence was made by a newer version of dizzy-keys",
+                Some("use that version".into()),
+            );
         } else {
-            notes.error("the fence's functions are not those that this version installs", Some(fence::functions_sql()));
+            notes.error(
+                Kind::FenceMissing,
+                "the fence's functions are not those that this version installs",
+                Some(fence::functions_sql()),
+            );
         }
         return Vec::new();
     }
@@ -216,6 +235,7 @@ fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String
                 callable.push(user.name.clone());
             }
             Some(_) => notes.error(
+                Kind::FenceMissing,
                 format!("the user {} may not call the fence's functions", user.name),
                 Some(fence::grants_sql(&[user.name.as_str()])),
             ),
@@ -247,13 +267,16 @@ fn judge_rows(
     for user in users {
         match fences.iter().find(|(name, _)| name == user) {
             None => notes.error(
+                Kind::FenceMissing,
                 format!("the fence has no row for {user}, or it cannot be seen"),
-                Some(fence::rows_sql(stamp.set, &[user])),
+                // Who has no row of its own sees none of the others: the statement is for all, and leaves those that are there.
+                Some(fence::rows_sql(stamp.set, users)),
             ),
             Some((_, state)) if !state.register.is_empty() && state.register != stamp.register => notes.error(
+                Kind::ForeignRegister,
                 format!("the fence row of {user} belongs to the register of another installation"),
                 Some(
-                    "one set has one register; `dizzy-keys recover --from-world` adopts what the databases say".into(),
+                    "one set is rotated from one journal: use that installation's, or restore the journal if it was lost".into(),
                 ),
             ),
             Some((_, state)) if state.epoch > stamp.epoch => notes.warning(

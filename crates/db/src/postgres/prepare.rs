@@ -113,7 +113,7 @@ async fn look(
             if register.as_deref().is_some_and(|register| !register.is_empty() && register != stamp.register) {
                 let what = format!("{what}: the fence row of {role} belongs to the register of another installation");
                 return Err(PortError::refused(Kind::ForeignRegister, what).with_hint(
-                    "one set has one register; `dizzy-keys recover --from-world` adopts what the databases say",
+                    "one set is rotated from one journal: use that installation's, or restore the journal if it was lost",
                 ));
             }
             rows.push(role.clone());

@@ -169,7 +169,9 @@ impl ServerSays {
             ("DZ003", _) => (
                 Kind::ForeignRegister,
                 "the fence row belongs to the register of another installation",
-                Some("one set has one register; `recover --from-world` adopts what the databases say"),
+                Some(
+                    "one set is rotated from one journal: use that installation's, or restore the journal if it was lost",
+                ),
             ),
             ("3F000" | "42P01" | "42883" | "42703", _) => {
                 (Kind::FenceMissing, "the fence is missing or damaged", Some("run `dizzy-keys prepare`"))

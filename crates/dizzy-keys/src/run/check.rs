@@ -195,5 +195,7 @@ fn of_finding(at: &str, finding: &Finding) -> CheckItem {
         Severity::Warning => Level::Warning,
         Severity::Error => Level::Error,
     };
-    CheckItem { level, at: at.to_owned(), what: finding.what.clone(), hint: finding.hint.clone(), code: None }
+    let error = PortError::refused(finding.kind, finding.what.clone());
+    let code = (level == Level::Error).then(|| Code::of_port(Port::Database, &error).text());
+    CheckItem { level, at: at.to_owned(), what: finding.what.clone(), hint: finding.hint.clone(), code }
 }

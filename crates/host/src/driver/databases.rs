@@ -54,7 +54,7 @@ impl Session<'_> {
         let deadline = self.database_deadline(ix);
         let inspection = port.inspect(login, &users, stamp.borrow(), deadline).await?;
         if let Some(error) = inspection.findings.iter().find(|f| f.severity == Severity::Error) {
-            let mut refused = PortError::refused(Kind::Denied, error.what.clone());
+            let mut refused = PortError::refused(error.kind, error.what.clone());
             refused.hint.clone_from(&error.hint);
             return Err(refused);
         }

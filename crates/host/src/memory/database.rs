@@ -260,6 +260,7 @@ impl Database for MemoryDatabase {
                 None if server.capability == Capability::StatementCas => {}
                 None => inspection.findings.push(Finding {
                     severity: Severity::Error,
+                    kind: Kind::FenceMissing,
                     what: format!("{}: {user} has no fence row", self.name),
                     hint: Some("run dizzy-keys prepare".to_owned()),
                 }),

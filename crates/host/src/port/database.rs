@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use dizzy_engine::{Capability, Epoch, Generation};
 
-use super::{Deadline, PortResult};
+use super::{Deadline, Kind, PortResult};
 use crate::secret::Password;
 
 /// Who logs in, with what.
@@ -83,6 +83,8 @@ pub enum Severity {
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
+    /// What a rotation would be refused for, if this is an [`Severity::Error`].
+    pub kind: Kind,
     /// What was found, in our words, without secrets.
     pub what: String,
     /// What to do, for example the statement that mends it.
