@@ -130,7 +130,7 @@ codes! {
     /// The fence is missing or damaged.
     DatabaseFenceMissing = "DK-207", Failed;
     /// The fence belongs to another installation.
-    DatabaseForeign = "DK-208", NeedsHuman;
+    DatabaseForeign = "DK-208", Failed;
     /// The server is a replica or read-only.
     DatabaseReadOnly = "DK-209", Failed;
     /// TLS cannot be verified.
@@ -161,7 +161,7 @@ codes! {
     /// The store throttles.
     StoreThrottled = "DK-308", Failed;
     /// The secret belongs to another installation.
-    StoreForeign = "DK-309", NeedsHuman;
+    StoreForeign = "DK-309", Failed;
     /// The store refused for another reason.
     StoreOther = "DK-310", Failed;
 
@@ -174,7 +174,7 @@ codes! {
     /// The register cannot be understood.
     JournalDamaged = "DK-404", NeedsHuman;
     /// The register belongs to another set or installation.
-    JournalForeign = "DK-405", NeedsHuman;
+    JournalForeign = "DK-405", Failed;
     /// The set has not been prepared.
     JournalAbsent = "DK-406", Failed;
 
@@ -185,9 +185,9 @@ codes! {
     /// The rotation can neither go on nor back by itself.
     Stuck = "DK-503", NeedsHuman;
     /// The world is not as the register says.
-    Drift = "DK-504", NeedsHuman;
+    Drift = "DK-504", Failed;
     /// A published credential does not log in.
-    PublishedRefused = "DK-505", NeedsHuman;
+    PublishedRefused = "DK-505", Failed;
     /// The idle user still has sessions.
     ActiveSessions = "DK-506", Failed;
     /// The rotation could not be undone, and that was not accepted.
@@ -217,6 +217,31 @@ impl Code {
             Port::Journal => of_journal(error.kind),
             Port::Reference => Self::Reference,
             Port::Store => of_store(error.kind),
+        }
+    }
+
+    /// What usually helps, for errors whose origin has nothing better to say.
+    #[must_use]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most errors bring a hint of their own; a new code may do without"
+    )]
+    pub const fn usual_hint(self) -> Option<&'static str> {
+        match self {
+            Self::ConfigSyntax => Some("mend this line; `dizzy-keys init` writes an example to compare with"),
+            Self::DatabaseCredential => Some("`dizzy-keys verify` tells which published credentials log in"),
+            Self::DatabaseTimeout => Some(
+                "is the host right, and does a firewall drop packets? `connect_timeout` and `statement_timeout` say how long is waited",
+            ),
+            Self::DatabaseUnreachable => {
+                Some("is the server up, are host and port right, and may this machine reach it?")
+            }
+            Self::StoreNotFound => Some(
+                "is the name right, and is it in this account and region? a secret must exist and publish a credential that works",
+            ),
+            Self::StoreUnreachable => Some("may this machine reach the store's endpoint? is the region right?"),
+            Self::StoreThrottled => Some("run again later; rotate fewer sets at a time"),
+            _ => None,
         }
     }
 

@@ -42,7 +42,7 @@ impl Report {
     pub fn of_port(port: Port, place: &str, error: &PortError, state: impl Into<String>) -> Self {
         let code = Code::of_port(port, error);
         let mut report = Self::new(code, format!("{place}: {error}"), state);
-        report.hint = error.hint.clone();
+        report.hint = error.hint.clone().or_else(|| code.usual_hint().map(str::to_owned));
         report.exit = exit_of_port(code, error);
         if error.certainty == Certainty::Unknown {
             report.state.push_str("; the last change may have been made, or may still be made");
@@ -150,7 +150,7 @@ impl Report {
 impl From<ConfigError> for Report {
     fn from(error: ConfigError) -> Self {
         let mut report = Self::new(Code::of_config(&error), error.to_string(), NOTHING_DONE);
-        report.hint = error.hint;
+        report.hint = error.hint.or_else(|| report.code.usual_hint().map(str::to_owned));
         report
     }
 }

@@ -85,6 +85,7 @@ impl VerifyReport {
                 what,
                 "consumers of what was refused cannot log in; nothing was changed",
             )
+            .exit(Exit::NeedsHuman)
             .hint(
                 "`dizzy-keys status SET` says which generation should be published; then see the page of this code",
             ));

@@ -182,14 +182,16 @@ fn drift(program: &str, set: &str, report: &driver::Report, base: &str) -> Repor
         Some(trouble) => {
             let what = format!("{set}: a published credential does not log in: {}: {}", trouble.target, trouble.error);
             let state = format!("nothing was changed by this run; {base} is published, and this database refuses it");
-            Report::new(Code::PublishedRefused, what, state).hint(hint).exit(Exit::Failed)
+            // The server's answer is the same for a wrong password and for one whose time is over.
+            let hint = format!("{hint}; if the password is right, look at the role's VALID UNTIL");
+            Report::new(Code::PublishedRefused, what, state).hint(hint)
         }
         None => {
             let cause = report.troubles.last();
             let because = cause.map_or_else(String::new, |t| format!(": {}: {}", t.target, t.error));
             let what = format!("{set}: what is published is not what the register records{because}");
             let state = format!("nothing was changed by this run; the register records {base}");
-            Report::new(Code::Drift, what, state).hint(hint).exit(Exit::Failed)
+            Report::new(Code::Drift, what, state).hint(hint)
         }
     }
 }

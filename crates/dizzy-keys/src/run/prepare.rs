@@ -3,8 +3,9 @@
 use dizzy_engine::{Epoch, Generation};
 use dizzy_host::{
     document::Credential,
-    driver::{Adoption, AdoptionWants, Lease, OpenSet},
-    port::{Deadline, FenceStamp, Login, PrepareStep},
+    driver::{Adoption, AdoptionWants, Lease, OpenSet, register_error},
+    port::{Deadline, FenceStamp, Journal as _, Login, PrepareStep},
+    register::Document,
 };
 
 use super::{
@@ -34,8 +35,9 @@ pub(super) fn run(global: &Global, args: &Prepare) -> Result<Exit, Report> {
         for name in &names {
             let set = composer.open(name, Lease::Dead, FormatRule::Keep).await?;
             let admins = composer.admins(&set.config).await?;
+            let register = register(&composer, name).await?;
             for (at, admin) in admins.iter().enumerate() {
-                wanted.extend(planned(&set, at, admin.as_ref()).await?);
+                wanted.extend(planned(&set, &register, at, admin.as_ref()).await?);
             }
             open.push((set, admins));
         }
@@ -70,7 +72,7 @@ async fn print_sql(global: &Global, composer: &Composer, names: &[String]) -> Re
         let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
         for (config, port) in set.config.databases.iter().zip(&set.databases) {
             let users: Vec<&str> = config.users.iter().map(String::as_str).collect();
-            let sql = port.prepare_sql(&users, stamp(&set));
+            let sql = port.prepare_sql(&users, stamp(&set, ""));
             steps.extend(sql.into_iter().map(|step| row(name, &config.name, step, PrepareState::Wanted)));
         }
     }
@@ -78,21 +80,35 @@ async fn print_sql(global: &Global, composer: &Composer, names: &[String]) -> Re
     Ok(Exit::Done)
 }
 
-async fn planned(set: &OpenSet, at: usize, admin: Option<&Credential>) -> Result<Vec<PrepareRow>, Report> {
+/// The id of the set's register, which the fence rows must carry; empty if there is no register yet.
+async fn register(composer: &Composer, set: &str) -> Result<String, Report> {
+    let of_port = |error| Report::of_port(Port::Journal, set, &error, NOTHING_DONE);
+    let stored = composer.journal()?.read(set, Deadline::after(composer.limits().call)).await.map_err(of_port)?;
+    let Some(stored) = stored else { return Ok(String::new()) };
+    let document = Document::parse(&stored.bytes, set).map_err(|error| of_port(register_error(error)))?;
+    Ok(document.register)
+}
+
+async fn planned(
+    set: &OpenSet,
+    register: &str,
+    at: usize,
+    admin: Option<&Credential>,
+) -> Result<Vec<PrepareRow>, Report> {
     let (Some(config), Some(port), Some(admin)) = (set.config.databases.get(at), set.databases.get(at), admin) else {
         return Ok(Vec::new());
     };
     let users: Vec<&str> = config.users.iter().map(String::as_str).collect();
     let login = Login { user: &admin.username, password: &admin.password };
     let deadline = Deadline::after(config.connect_timeout + config.statement_timeout);
-    let steps = port.prepare_plan(login, &users, stamp(set), deadline).await;
+    let steps = port.prepare_plan(login, &users, stamp(set, register), deadline).await;
     let place = format!("{}/{} (administrator)", set.config.name, config.name);
     let steps = steps.map_err(|error| Report::of_port(Port::Database, &place, &error, NOTHING_DONE))?;
     Ok(steps.into_iter().map(|step| row(&set.config.name, &config.name, step, PrepareState::Wanted)).collect())
 }
 
-fn stamp(set: &OpenSet) -> FenceStamp<'_> {
-    FenceStamp { set: &set.config.name, register: "", epoch: Epoch(0), generation: Generation(0) }
+fn stamp<'a>(set: &'a OpenSet, register: &'a str) -> FenceStamp<'a> {
+    FenceStamp { set: &set.config.name, register, epoch: Epoch(0), generation: Generation(0) }
 }
 
 fn row(set: &str, database: &str, step: PrepareStep, otherwise: PrepareState) -> PrepareRow {

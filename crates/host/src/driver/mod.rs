@@ -26,6 +26,7 @@ pub use self::{
     observe::{Observer, Point, Quiet},
     report::{Report, Verdict},
     run::{Limits, Run},
+    session::register_error,
     trouble::{Target, Trouble},
 };
 use crate::{
