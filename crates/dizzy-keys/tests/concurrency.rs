@@ -1,6 +1,6 @@
 //! Two workers on one set: side by side, and with one of them frozen in the middle.
 
-#![expect(clippy::print_stdout, reason = "what the rounds saw is worth reading")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod common;
 

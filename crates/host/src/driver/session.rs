@@ -31,6 +31,8 @@ pub(super) struct Session<'a> {
     pub(super) limits: Limits,
     pub(super) trail: Trail,
     pub(super) keyring: Keyring,
+    /// Held while a version is read for its passwords.
+    pub(super) reading: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -55,7 +57,15 @@ pub(super) struct State {
 impl<'a> Session<'a> {
     pub(super) fn new(set: &'a OpenSet, limits: Limits) -> Self {
         let trail = Trail::new(std::sync::Arc::clone(&set.audit));
-        Self { set, plan: set.plan(), limits, trail, keyring: Keyring::default(), state: Mutex::default() }
+        Self {
+            set,
+            plan: set.plan(),
+            limits,
+            trail,
+            keyring: Keyring::default(),
+            reading: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -238,14 +248,17 @@ pub(super) fn document_error(error: &crate::document::DocumentError) -> PortErro
     PortError::refused(Kind::Malformed, error.to_string())
 }
 
-pub(super) fn register_error(error: crate::register::DocumentError) -> PortError {
+/// A register that cannot be used, with what to do about it. Nothing was changed.
+#[must_use]
+pub fn register_error(error: crate::register::DocumentError) -> PortError {
     use crate::register::DocumentError::{Malformed, Misfit, Newer, OtherSet};
     let what = error.to_string();
     match error {
         Newer { .. } => PortError::refused(Kind::NewerVersion, what).with_hint("use the newer dizzy-keys"),
         Malformed { .. } => PortError::refused(Kind::Malformed, what)
             .with_hint("the file was damaged or edited; restore it from a backup of the journal"),
-        OtherSet { .. } => PortError::refused(Kind::ForeignRegister, what),
+        OtherSet { .. } => PortError::refused(Kind::ForeignRegister, what)
+            .with_hint("is `journal.url` the right place? a folder that was copied holds the registers of its origin"),
         Misfit { .. } => PortError::refused(Kind::Malformed, what).with_hint(
             "put the configuration back as it was: databases, users and secrets of a set that was adopted cannot be added or taken away yet",
         ),
