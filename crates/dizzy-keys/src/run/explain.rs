@@ -22,7 +22,7 @@ pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow 
         outcome: outcome(report),
         generation: published(report),
         ms,
-        lockout_ms: None,
+        lockout_ms: lockout_ms(report),
         billable_calls: None,
         working: working(report),
         error: error(program, report),
@@ -60,6 +60,13 @@ fn outcome(report: &driver::Report) -> Outcome {
         | Finish::WindowOpen(_)
         | Finish::Draining(_) => Outcome::Failed,
     }
+}
+
+/// With alternating users alone there is no lockout window; how long another one was is not measured.
+fn lockout_ms(report: &driver::Report) -> Option<u64> {
+    let document = report.document.as_ref()?;
+    let alternating = dizzy_host::register::strategy_name(dizzy_engine::Strategy::Alternating);
+    document.databases.values().all(|d| d.strategy == alternating).then_some(0)
 }
 
 fn published(report: &driver::Report) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use dizzy_engine::Strategy;
 use dizzy_host::{
+    document::SecretDocument,
     driver::{Lease, OpenSet},
     port::{Deadline, Journal as _},
     register::{Document, strategy_name},
@@ -49,7 +50,7 @@ fn view(global: &Global, set: &OpenSet, document: Option<&Document>) -> PlanView
         set: set.config.name.clone(),
         from,
         to,
-        databases: set.config.databases.iter().map(|d| planned(d, document)).collect(),
+        databases: set.config.databases.iter().enumerate().map(|(at, d)| planned(set, at, d, document)).collect(),
         steps: steps(set, to, !single.is_empty(), document),
         lockout: if single.is_empty() {
             Lockout::None
@@ -61,8 +62,14 @@ fn view(global: &Global, set: &OpenSet, document: Option<&Document>) -> PlanView
     }
 }
 
-fn planned(database: &dizzy_host::config::Database, document: Option<&Document>) -> PlannedDatabase {
-    let live = document.and_then(|d| d.databases.get(&database.name)).map(|d| d.live.clone());
+fn planned(
+    set: &OpenSet,
+    at: usize,
+    database: &dizzy_host::config::Database,
+    document: Option<&Document>,
+) -> PlannedDatabase {
+    let recorded = document.and_then(|d| d.databases.get(&database.name)).map(|d| d.live.clone());
+    let live = recorded.or_else(|| published_user(set, at, &database.name));
     let published = live.clone().unwrap_or_else(|| "what the secret says".to_owned());
     let user = match (database.strategy, &live) {
         (Strategy::Alternating, Some(live)) => {
@@ -79,6 +86,14 @@ fn planned(database: &dizzy_host::config::Database, document: Option<&Document>)
         password_length: database.password.length(),
         password_bits: database.password.entropy_bits(),
     }
+}
+
+/// The user that the first secret of a database publishes.
+fn published_user(set: &OpenSet, at: usize, database: &str) -> Option<String> {
+    let secret = set.secrets.iter().find(|secret| secret.covers.contains(&at))?;
+    let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let text = SecretDocument::parse(look.as_ref()?.value.clone()).ok()?;
+    Some(text.credential(database, secret.format).ok()?.username)
 }
 
 /// The order of protocol P*, with the billed calls of each step.
@@ -127,8 +142,9 @@ fn steps(set: &OpenSet, to: u64, announces: bool, document: Option<&Document>) -
         step(format!("stage g{to} under its own name and read it back"), name, calls);
     }
     let named = |strategy: Strategy| set.config.databases.iter().filter(move |d| d.strategy == strategy);
-    for database in named(Strategy::Alternating) {
-        let user = planned(database, document).user;
+    let alternating = set.config.databases.iter().enumerate().filter(|(_, d)| d.strategy == Strategy::Alternating);
+    for (at, database) in alternating {
+        let user = planned(set, at, database, document).user;
         step(
             format!("change the password of {user} under the fence (a SCRAM verifier, never the password)"),
             &database.name,
