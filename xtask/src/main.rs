@@ -3,6 +3,7 @@
 //! Nothing in here is part of the product. Tidy reads the tree and Cargo's own metadata and changes nothing.
 
 mod equipment;
+mod guards;
 mod tidy;
 
 use std::process::ExitCode;
@@ -14,10 +15,11 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let outcome = match chore.as_deref() {
         Some("tidy") => tidy::run(),
+        Some("guards") => guards::run(rest.first().map(String::as_str)),
         Some("demo") => equipment::demo(&rest),
         Some("bench") => equipment::bench(&rest),
         _ => {
-            eprintln!("cargo xtask tidy | demo | bench [--release]");
+            eprintln!("cargo xtask tidy | guards [NAME] | demo | bench [--release]");
             return ExitCode::from(2);
         }
     };

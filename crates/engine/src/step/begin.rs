@@ -148,7 +148,7 @@ impl Run<'_> {
         let now = self.now;
         let plans = self.plan;
         // A late request to end a window does not know that the window is over by itself.
-        let quiet = self.w.register.is_drained(now) && !self.w.loose_ends;
+        let quiet = self.w.register.is_drained(now);
         self.write(Then::Intent, |r| {
             let generation = r.last.next();
             r.phase = Phase::Intent;

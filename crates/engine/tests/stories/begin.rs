@@ -5,8 +5,8 @@ use dizzy_engine::{
 };
 
 use crate::run::{
-    CREDENTIAL, FENCED, LATE, NOW, PERMANENT, Run, TRANSIENT, WINDOW_MS, alternating, at_rest, g, open_window, plan,
-    rollover, single,
+    CREDENTIAL, FENCED, LATE, NOW, PERMANENT, Run, TRANSIENT, WINDOW_MS, alternating, at_rest, g, intent, open_window,
+    plan, rollover, sent, single,
 };
 
 #[test]
@@ -150,4 +150,13 @@ fn an_ended_window_whose_reply_was_lost_keeps_the_change_back() {
     let mut run = Run::new(&plan, open_window(at_rest(&plan), NOW.plus_ms(WINDOW_MS)));
     run.until("end window").all(&PERMANENT);
     assert_eq!(run.batch(), ["write abort g1 g2 e6"]);
+}
+
+#[test]
+fn no_window_is_ended_once_the_change_may_be_sent() {
+    let plan = plan(&[rollover(true)]);
+    let register = open_window(sent(intent(&plan), 0), NOW.plus_ms(WINDOW_MS));
+    let mut run = Run::new(&plan, register);
+    run.until("login");
+    assert!(!run.log.iter().any(|t| t.starts_with("end window")));
 }

@@ -6,7 +6,7 @@ use dizzy_engine::{
     Capability::{RowFence, StatementCas},
     DatabaseIx, DatabasePlan, Effect, Epoch, Goal, Outcome,
     Phase::{self, Abort, Commit, Idle, Intent, Stuck},
-    Plan, Register, Stage, StoreIx, StorePlan, Timestamp, UserIx, Violation, Window, Worker,
+    Plan, Register, Seen, Stage, StoreIx, StorePlan, Timestamp, UserIx, Violation, Window, Worker,
     invariant::{check_effect, check_write},
     step,
 };
@@ -319,4 +319,14 @@ fn a_worker_that_does_not_fit_is_stopped() {
         worker.issued = vec![Effect::ReadLabels { store: S }];
         assert_eq!(step(&plan, &worker, Timestamp(0), &[Outcome::Applied]).unwrap_err(), Violation::Shape);
     }
+}
+
+#[test]
+fn a_step_that_would_break_a_rule_is_not_taken() {
+    let plan = plan(&[alternating()]);
+    let mut worker = holding(in_phase(intent(&plan), Commit));
+    (worker.stage, worker.issued) = (Stage::LookPending(0), vec![Effect::ReadLabels { store: S }]);
+    let labels = Outcome::Labels { current: Seen::Nothing, pending: Seen::Nothing };
+    let found = step(&plan, &worker, Timestamp(0), &[labels]).unwrap_err();
+    assert_eq!(found, Violation::Phase { what: "staging", phase: Commit });
 }

@@ -235,6 +235,7 @@ fn pruning_keeps_the_base_and_what_other_users_may_be_on() {
     let mut register = at_rest(&plan);
     register.last = g(5);
     register.kept = (0..=5).map(g).collect();
+    register.kept.push(g(9));
     // The published user's own generations stay, even those it may only be on; the idle user's are replaced.
     register.databases[0].users[0].maybe = vec![g(4)];
     register.databases[0].users[1].maybe = vec![g(3)];
@@ -242,7 +243,7 @@ fn pruning_keeps_the_base_and_what_other_users_may_be_on() {
     run.until("prune");
     assert_eq!(run.batch(), ["prune 0 g0", "prune 0 g2", "prune 0 g3", "prune 0 g5"]);
     run.end();
-    assert_eq!(run.register.kept, [g(1), g(4), g(6)]);
+    assert_eq!(run.register.kept, [g(1), g(4), g(9), g(6)]);
 }
 
 #[test]
