@@ -109,6 +109,10 @@ fn noticed(copy: &Path) -> anyhow::Result<Option<String>> {
                 "--quiet",
             ]);
             command.args(["--package", "dizzy-engine", "--test", test]);
+            if test == "stories" {
+                // Compiling is all that takes time there.
+                command.args(["--config", "profile.dev.package.dizzy-engine.opt-level=0"]);
+            }
             command
         };
         let built = cargo().arg("--no-run").output()?;
