@@ -250,7 +250,9 @@ fn prepare_shows_what_was_done_and_prints_a_script() {
     insta::assert_snapshot!("prepare_json", json(&PrepareReport { steps: steps.clone() }));
     insta::assert_snapshot!("prepare_script", text(&PrepareScript { steps }));
     let wanted = vec![row("the schema of the fence", "CREATE SCHEMA dizzy;", PrepareState::Wanted)];
-    assert!(text(&PrepareReport { steps: wanted }).ends_with("\n1 statement wanted; nothing was changed.\n"));
+    assert!(
+        text(&PrepareReport { steps: wanted }).ends_with("\n1 statement wanted; nothing has been changed so far.\n")
+    );
 }
 
 #[test]
