@@ -31,7 +31,10 @@ async fn a_missing_secret(world: &World) {
     refused(&store.labels(soon()).await.unwrap_err(), Kind::NotFound, "");
     let error = store.stage(&name(1), &text("canary"), soon()).await.unwrap_err();
     refused(&error, Kind::NotFound, "");
-    assert_eq!(error.to_string(), "store a new version of aws-sm:nowhere (ResourceNotFoundException)");
+    assert_eq!(
+        error.to_string(),
+        "store a new version of aws-sm:nowhere: it does not exist (ResourceNotFoundException)"
+    );
 }
 
 async fn a_binary_secret(world: &World) {
@@ -63,7 +66,7 @@ async fn a_secret_of_rds(world: &World) {
     refused(&error, Kind::Managed, "managed by rds");
     assert_eq!(world.moto.clear_faults().unwrap(), 0);
     assert_eq!(error.code.as_deref(), Some("InvalidRequestException"));
-    assert_eq!(error.what, "store a new version of aws-sm:of-rds");
+    assert_eq!(error.what, "store a new version of aws-sm:of-rds: another service manages it");
 }
 
 async fn a_value_that_does_not_fit(world: &World) {

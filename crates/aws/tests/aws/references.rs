@@ -50,7 +50,7 @@ async fn a_parameter_is_read_decrypted_latest_or_pinned() {
     {
         let error = read(&world, reference).await.unwrap_err();
         assert_eq!((error.kind, error.code.as_deref()), (Kind::NotFound, Some(code)));
-        assert_eq!(error.what, format!("read {reference}"));
+        assert_eq!(error.what, format!("read {reference}: it does not exist"));
     }
 }
 
