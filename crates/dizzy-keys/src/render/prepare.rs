@@ -97,7 +97,7 @@ impl View for PrepareReport {
         match (self.count(PrepareState::Done), self.count(PrepareState::Wanted)) {
             (0, 0) => text.line("Everything that the sets need is there."),
             (0, wanted) => {
-                text.line(format_args!("{} wanted; nothing has been changed so far.", counted(wanted, "statement")))
+                text.line(format_args!("{} wanted; nothing has been changed so far.", counted(wanted, "statement")));
             }
             (_, _) => text.line(format_args!("{done} run; everything that the sets need is there.")),
         }
