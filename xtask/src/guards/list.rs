@@ -268,7 +268,7 @@ pub(super) const GUARDS: &[Guard] = &[
         "[_, only] if self.w.originator => Some(change(*only)),",
         "[_, only] => Some(change(*only)),",
     ),
-    guard("nothing newer is replaced", "step/apply.rs", ".filter(|g| *g < to)", ""),
+    guard("what is looked for is older than the new generation", "step/apply.rs", ".filter(|g| *g < to)", ""),
     guard("no window is ended after the mark", "step/apply.rs", "d.window.is_some() && !d.sent", "d.window.is_some()"),
     guard(
         "a change of unknown outcome is probed",

@@ -78,8 +78,8 @@ fn a_password_that_changed_under_us_is_looked_for() {
     run.until("apply").all(&TRANSIENT);
     assert_eq!(run.batch(), ["apply 0 u1 g0>g2 e5"], "nothing was changed: no need to look");
     let mut run = Run::new(&plan, at_rest(&plan));
-    run.until("apply").well().all(&CREDENTIAL);
-    assert_eq!(run.batch(), ["login 0 u1 g2"], "verification failed");
+    run.until("apply").well().all(&CREDENTIAL).all(&CREDENTIAL);
+    assert_eq!(run.batch(), ["apply 0 u1 g0>g2 e5"], "verification failed, and so did the look");
 }
 
 /// A refused database that anybody may leave, beside the one that the test is about.
