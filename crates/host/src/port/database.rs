@@ -3,10 +3,12 @@
 //! One value of this trait is one configured database (an account pair on one server). Adapters open a fresh
 //! connection for every call, except [`Vote`], which holds one. Every connection verifies TLS (chain and host name); there is no other way.
 
+use core::time::Duration;
+
 use async_trait::async_trait;
 use dizzy_engine::{Capability, Epoch, Generation};
 
-use super::{Deadline, Kind, PortResult};
+use super::{Deadline, Kind, PortError, PortResult};
 use crate::secret::Password;
 
 /// Who logs in, with what.
@@ -36,7 +38,7 @@ pub struct FenceStamp<'a> {
 pub enum ChangeKind {
     /// The user is idle: the row advances if `epoch <= e` and `gen <= g`.
     Alternating,
-    /// The user is published: the row moves if `epoch <= e` and `gen` is `from` or `g`.
+    /// The user is published (`single`, `rollover`): the row moves if `epoch <= e` and `gen` is `from` or `g`.
     Single {
         /// The generation that the user must be on, or already on the new one.
         from: Generation,
@@ -102,6 +104,23 @@ pub struct Inspection {
     pub fences: Vec<(String, FenceState)>,
     /// When the users' passwords expire on the server, by user name, in milliseconds since 1970.
     pub expiries: Vec<(String, i64)>,
+    /// Gradual password rollover of the user that logged in; `None` if the server does not offer it to this user.
+    pub rollover: Option<Rollover>,
+    /// Why the server would not take back the password that it has now (reuse rules), in our words; `None`: it would.
+    pub cannot_restore: Option<String>,
+    /// How long the server lets the users' passwords live; `None`: for ever, or not known.
+    pub password_life: Option<Duration>,
+}
+
+/// Gradual password rollover, as the server has it for one user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rollover {
+    /// How long the old and the new password both stay valid after a change; never zero.
+    pub length: Duration,
+    /// Whether a window is open: two passwords are valid at this moment.
+    pub open: bool,
+    /// Whether [`Database::end_window`] can work: what `prepare` installs for it is there and may be used.
+    pub can_end: bool,
 }
 
 /// Sessions of a user that are not ours.
@@ -192,6 +211,17 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// `Fenced` if a newer epoch is there already.
     async fn burn(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<FenceState>;
+
+    /// Ends the rollover window of `login`'s user: from then on only the newest password is valid. Idempotent; applied too if no
+    /// window is open.
+    ///
+    /// # Errors
+    /// `Refused` if nothing was ended, for databases without windows always; a connection that broke after the request was
+    /// sent is `Unknown`.
+    async fn end_window(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
+        let _ = (login, stamp, deadline);
+        Err(PortError::refused(Kind::Other, format!("{}: this database has no rollover windows", self.name())))
+    }
 
     /// What `prepare` would do with the given administrator login; reads only.
     ///

@@ -18,8 +18,8 @@ use core::time::Duration;
 pub use audit::{AuditEvent, AuditSink};
 pub use clock::{Clock, Randomness, SystemClock, SystemRandomness};
 pub use database::{
-    Change, ChangeKind, Database, FenceStamp, FenceState, Finding, Inspection, Login, PrepareStep, Sessions, Severity,
-    Vote,
+    Change, ChangeKind, Database, FenceStamp, FenceState, Finding, Inspection, Login, PrepareStep, Rollover, Sessions,
+    Severity, Vote,
 };
 pub use journal::{Journal, Stored, Tag};
 pub use reference::SecretReader;

@@ -111,11 +111,27 @@ pub trait SecretStore: Send + Sync {
     /// `Exists` if the name is taken by another value (read it then: the first writer wins).
     async fn stage(&self, name: &VersionName, value: &SecretText, deadline: Deadline) -> PortResult<VersionId>;
 
-    /// Puts our name on a version that exists already (adoption). Idempotent.
+    /// Puts our name on a version that exists already (adoption). Idempotent. A store in which names are given at creation only, and
+    /// in which no version vanishes by itself (OCI Vault), merely checks that the version is there and will stay.
     ///
     /// # Errors
     /// `Conflict` if the name is on another version.
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()>;
+
+    /// Whether [`stage`](Self::stage) makes the version PENDING by itself, because the store has no other way to create one beside
+    /// CURRENT (OCI Vault). [`move_pending`](Self::move_pending) is not called then.
+    fn stages_as_pending(&self) -> bool {
+        false
+    }
+
+    /// Whether the store will take the versions of one rotation, an abort and its repetition included; asked before anything is begun.
+    ///
+    /// # Errors
+    /// `Refused` if the store has too little room, with what to do about it.
+    async fn room(&self, deadline: Deadline) -> PortResult<()> {
+        let _ = deadline;
+        Ok(())
+    }
 
     /// Moves PENDING from `from` (`None`: on no version) to `to`, by compare-and-swap.
     ///
