@@ -128,7 +128,7 @@ pub enum Command {
     ///
     /// `rotate` does the same before it starts; `recover` begins no rotation of its own. Without names: every set that is unfinished.
     #[command(after_help = "Examples:\n  dizzy-keys recover\n  dizzy-keys recover orders")]
-    Recover(Sets),
+    Recover(Recover),
     /// Print the JSON schema of the configuration file.
     #[command(after_help = "Examples:\n  dizzy-keys schema > dizzy-keys.schema.json")]
     Schema,
@@ -190,6 +190,17 @@ pub struct Rotate {
     /// Accept that a secret changes from the format it holds to the one in the configuration.
     #[arg(long)]
     pub change_format: bool,
+}
+
+/// `recover`.
+#[derive(Args, Clone, Debug)]
+pub struct Recover {
+    /// Names of sets (default: every set that is unfinished).
+    #[arg(value_name = "SET")]
+    pub sets: Vec<String>,
+    /// Try logins again where earlier runs stopped so as not to lock an account.
+    #[arg(long)]
+    pub retry_logins: bool,
 }
 
 /// `completions`.

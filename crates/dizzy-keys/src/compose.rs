@@ -11,7 +11,7 @@ use dizzy_db::{PostgresConfig, PostgresDatabase, PublicRoots, Roots};
 use dizzy_host::{
     config::{Adapter, Config, Engine, Place, RotationSet, Secret},
     document::{Credential, Format, SecretDocument},
-    driver::{Lease, Limits, OpenSecret, OpenSet},
+    driver::{Lease, Limits, OpenSecret, OpenSet, Undo},
     file::{EnvFileReader, FileAuditSink, FileJournal, RunLock},
     port::{
         AuditSink, Clock, Database, Deadline, Journal, Kind, PortError, PortResult, SecretReader, SecretStore,
@@ -169,6 +169,7 @@ impl Composer {
             randomness: Arc::new(SystemRandomness),
             who: who(),
             lease,
+            undo: Undo::Required,
             config: set,
         })
     }

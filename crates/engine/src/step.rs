@@ -77,7 +77,7 @@ impl Run<'_> {
             Stage::Applying(op) => self.on_applying(answers, op),
             Stage::Verify => self.on_verify(answers),
             Stage::Promote(done) => self.on_promote(answers, done),
-            Stage::PromoteLook(done) => self.on_promote_look(answers, done),
+            Stage::PromoteLook(done, hope) => self.on_promote_look(answers, done, hope),
             Stage::Published => self.on_published(answers),
             Stage::Prune => self.on_prune(answers),
             Stage::Undo => self.on_undo(answers),

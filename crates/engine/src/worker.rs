@@ -153,8 +153,8 @@ pub enum Stage {
     Verify,
     /// CURRENT, in the stores that are not in this mask yet.
     Promote(u8),
-    /// Where CURRENT is, after a promotion that did not simply work.
-    PromoteLook(u8),
+    /// Where CURRENT is, after a promotion that did not simply work; and whether any of those may work later.
+    PromoteLook(u8, bool),
     /// What consumers read.
     Published,
     /// The removal of old names.

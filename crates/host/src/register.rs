@@ -95,6 +95,19 @@ pub struct DatabaseDocument {
     pub sent: bool,
     /// When the open rollover window ends; milliseconds since 1970.
     pub window: Option<i64>,
+    /// Gradual rollover, as the server told it when it was last looked at; only for `rollover`.
+    #[serde(default)]
+    pub rollover: Option<RolloverDocument>,
+}
+
+/// What a server said about its rollover windows.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloverDocument {
+    /// How long both passwords stay valid after a change, in milliseconds.
+    pub length_ms: i64,
+    /// Whether the set's user may end its window.
+    pub can_end: bool,
 }
 
 /// One user.
@@ -105,6 +118,9 @@ pub struct UserDocument {
     pub known: Option<u64>,
     /// Generations that may have been sent since; at most two.
     pub maybe: Vec<u64>,
+    /// Our own wrong logins since the last right one; kept only for servers that lock accounts.
+    #[serde(default)]
+    pub wrong: u32,
 }
 
 /// Why a document cannot be used.
@@ -241,7 +257,10 @@ impl Document {
             .zip(plan.databases.iter().zip(&register.databases))
             .map(|(named, (plan, entry))| {
                 let live = named.users.get(usize::from(entry.live.0)).cloned().unwrap_or_default();
-                let users = named.users.iter().cloned().zip(entry.users.iter().map(UserDocument::from_engine));
+                let before = self.databases.get(&named.name);
+                let wrong = |user: &String| before.and_then(|d| d.users.get(user)).map_or(0, |u| u.wrong);
+                let users = named.users.iter().zip(&entry.users);
+                let users = users.map(|(name, user)| (name.clone(), UserDocument::from_engine(user, wrong(name))));
                 let document = DatabaseDocument {
                     strategy: strategy_name(plan.strategy).to_owned(),
                     capability: capability_name(plan.capability).to_owned(),
@@ -249,6 +268,7 @@ impl Document {
                     users: users.collect(),
                     sent: entry.sent,
                     window: entry.window.map(|w| w.until.0),
+                    rollover: before.and_then(|d| d.rollover),
                 };
                 (named.name.clone(), document)
             })
@@ -274,6 +294,29 @@ impl Document {
         self.stores.entry(secret.to_owned()).or_default().insert(generation.0, version.0.clone());
     }
 
+    /// Records what a server said about its rollover windows.
+    pub fn record_rollover(&mut self, database: &str, rollover: RolloverDocument) {
+        if let Some(entry) = self.databases.get_mut(database) {
+            entry.rollover = Some(rollover);
+        }
+    }
+
+    /// Records how many of our logins as a user were wrong since the last right one.
+    pub fn set_wrong(&mut self, database: &str, user: &str, wrong: u32) {
+        if let Some(user) = self.databases.get_mut(database).and_then(|d| d.users.get_mut(user)) {
+            user.wrong = wrong;
+        }
+    }
+
+    /// Forgets every wrong login; true if there was one.
+    pub fn forget_wrong(&mut self) -> bool {
+        let mut any = false;
+        for user in self.databases.values_mut().flat_map(|database| database.users.values_mut()) {
+            any |= core::mem::take(&mut user.wrong) > 0;
+        }
+        any
+    }
+
     /// Forgets the version ids of generations that are not kept.
     pub fn forget_dropped(&mut self) {
         let kept = self.kept.clone();
@@ -295,8 +338,8 @@ impl UserDocument {
         UserRegister { known: self.known.map(Generation), maybe: self.maybe.iter().copied().map(Generation).collect() }
     }
 
-    fn from_engine(user: &UserRegister) -> Self {
-        Self { known: user.known.map(|g| g.0), maybe: user.maybe.iter().map(|g| g.0).collect() }
+    fn from_engine(user: &UserRegister, wrong: u32) -> Self {
+        Self { known: user.known.map(|g| g.0), maybe: user.maybe.iter().map(|g| g.0).collect(), wrong }
     }
 }
 

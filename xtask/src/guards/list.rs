@@ -330,6 +330,7 @@ pub(super) const GUARDS: &[Guard] = &[
         "*g < generation && !needed.contains(g)",
         "!needed.contains(g)",
     ),
+    guard("promote: what is denied is not asked for again", "step/publish.rs", "if !all && !hope {", "if false {"),
     guard("prune: not the base", "step/publish.rs", "vec![self.w.register.current, generation]", "vec![generation]"),
     guard(
         "prune: not what other users may be on",

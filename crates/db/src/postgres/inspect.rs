@@ -61,6 +61,8 @@ pub(super) async fn inspect(
         server_version: Some(survey.version.clone()),
         fences,
         expiries: survey.users.iter().filter_map(expiry).collect(),
+        // One valid password, no reuse rules: PostgreSQL has neither.
+        ..Inspection::default()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use dizzy_engine::{Finish, Phase};
 use dizzy_host::{
-    driver::{self, Target, Trouble},
+    driver::{self, Target, Trouble, Verdict},
     port::{Kind, PortError},
 };
 
@@ -25,7 +25,18 @@ pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow 
         lockout_ms: lockout_ms(report),
         billable_calls: None,
         working: working(report),
-        error: error(program, report),
+        error: error(program, report).map(|error| error.exit(exit_of(report.verdict()))),
+    }
+}
+
+/// The exit code of a verdict.
+const fn exit_of(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Done => Exit::Done,
+        Verdict::OldIsValid => Exit::Failed,
+        Verdict::NeedsHuman => Exit::NeedsHuman,
+        Verdict::Busy => Exit::Held,
+        Verdict::Unfinished => Exit::Unfinished,
     }
 }
 
@@ -101,6 +112,7 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
     }
     Some(match report.finish {
         Finish::Rotated(_) | Finish::NothingToDo | Finish::NoRegister => return None,
+        Finish::RolledBack(_) if report.verdict() == Verdict::Done => return None,
         Finish::RolledBack(given_up) => {
             let what = format!("{set}: the rotation to generation {} was rolled back{because}", given_up.0);
             let state = format!(
@@ -135,9 +147,15 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
             let what = format!("{set}: requests of earlier workers may still execute until {}", Moment(until));
             Report::new(Code::Unknown, what, format!("nothing was changed; {base} is published and logs in"))
                 .hint("run again after that time")
-                .exit(Exit::Failed)
         }
-        Finish::Unfinished => unfinished(set, report, &base, &because).hint(recover),
+        Finish::Unfinished => {
+            let hint = match cause.and_then(|t| t.error.hint.clone()) {
+                Some(hint) if hint.contains("recover") => hint,
+                Some(hint) => format!("{hint}; then {recover}"),
+                None => recover,
+            };
+            unfinished(set, report, &base, &because).hint(hint)
+        }
         Finish::Stuck => {
             let what = format!("{set}: the rotation can go neither on nor back by itself{because}");
             let state = format!("{base} is published; {}", undecided(report));
@@ -160,10 +178,16 @@ pub(super) fn port_of(target: &Target) -> Port {
 /// A trouble as an error, where nothing was changed.
 pub(super) fn harmless(set: &str, trouble: &Trouble, state: &str) -> Report {
     let place = format!("{set}: {}", trouble.target);
-    if trouble.error.code.as_deref() == Some(driver::ACTIVE_SESSIONS) {
+    let own = match trouble.error.code.as_deref() {
+        Some(driver::ACTIVE_SESSIONS) => Some(Code::ActiveSessions),
+        Some(driver::NOT_UNDOABLE) => Some(Code::NotUndoable),
+        Some(driver::ATTEMPTS_SPENT) => Some(Code::DatabaseLocked),
+        _ => None,
+    };
+    if let Some(code) = own {
         let mut error: PortError = trouble.error.clone();
         error.code = None;
-        let report = Report::new(Code::ActiveSessions, format!("{place}: {error}"), state);
+        let report = Report::new(code, format!("{place}: {error}"), state);
         return match error.hint {
             Some(hint) => report.hint(hint),
             None => report,
@@ -247,8 +271,8 @@ fn journal_lost(set: &str, report: &driver::Report, base: &str, cause: Option<&T
             Some(_) => format!("nothing was changed; {base} is published"),
             None => "nothing was changed".to_owned(),
         };
-        return Report::of_port(port, &place, error, state).exit(Exit::Failed);
+        return Report::of_port(port, &place, error, state);
     }
     let state = format!("{base} is published; {}", undecided(report));
-    Report::of_port(port, &place, error, state).exit(Exit::Unfinished)
+    Report::of_port(port, &place, error, state)
 }

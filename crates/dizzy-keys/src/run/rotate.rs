@@ -3,7 +3,7 @@
 use dizzy_engine::{Finish, Goal, Phase};
 use dizzy_host::{
     config::Due,
-    driver::{Adoption, AdoptionWants, Lease, OpenSet, Run},
+    driver::{Adoption, AdoptionWants, Lease, OpenSet, Run, Undo},
     port::{Deadline, Journal as _},
     register::{Document, phase_name},
 };
@@ -14,43 +14,58 @@ use super::{
     with_set::{block_on, composer},
 };
 use crate::{
-    args::{Global, Rotate, Sets},
-    code::Exit,
+    args::{Global, Recover, Rotate},
+    code::{Exit, Port},
     compose::{Composer, FormatRule},
     render::rotate::{RecoverReport, RotateReport, RotateRow},
-    report::Report,
+    report::{NOTHING_DONE, Report},
 };
 
 pub(super) fn rotate(global: &Global, args: &Rotate) -> Result<Exit, Report> {
     let (composer, mut names) = composer(global, &args.sets)?;
-    let rule = if args.change_format { FormatRule::Change } else { FormatRule::Keep };
+    let task = Task {
+        goal: Goal::Rotate,
+        rule: if args.change_format { FormatRule::Change } else { FormatRule::Keep },
+        undo: if args.forward_only { Undo::ForwardOnly } else { Undo::Required },
+        retry_logins: false,
+    };
     block_on(async {
         if args.due {
             names = due(&composer, names).await?;
         }
         let mut sets = Vec::new();
         for name in &names {
-            sets.push(one(global, &composer, name, Goal::Rotate, rule).await);
+            sets.push(one(global, &composer, name, &task).await);
         }
         RotateReport { sets }.conclude(global.output)
     })
 }
 
-pub(super) fn recover(global: &Global, args: &Sets) -> Result<Exit, Report> {
+pub(super) fn recover(global: &Global, args: &Recover) -> Result<Exit, Report> {
     let (composer, names) = composer(global, &args.sets)?;
+    let task =
+        Task { goal: Goal::Recover, rule: FormatRule::Keep, undo: Undo::Required, retry_logins: args.retry_logins };
     block_on(async {
         let mut sets = Vec::new();
         for name in &names {
-            sets.push(one(global, &composer, name, Goal::Recover, FormatRule::Keep).await);
+            sets.push(one(global, &composer, name, &task).await);
         }
         RecoverReport { sets }.conclude(global.output)
     })
 }
 
+/// What is asked for, the same for every set.
+struct Task {
+    goal: Goal,
+    rule: FormatRule,
+    undo: Undo,
+    retry_logins: bool,
+}
+
 /// Works on one set; what goes wrong is in the row, so that other sets go on.
-async fn one(global: &Global, composer: &Composer, name: &str, goal: Goal, rule: FormatRule) -> RotateRow {
+async fn one(global: &Global, composer: &Composer, name: &str, task: &Task) -> RotateRow {
     let began = composer.clock().now();
-    let result = attempt(global, composer, name, goal, rule).await;
+    let result = attempt(global, composer, name, task).await;
     let ms = composer.clock().now().0.saturating_sub(began.0).unsigned_abs();
     match result {
         Ok(report) => explain::row(&global.invocation(), &report, ms),
@@ -62,20 +77,21 @@ async fn attempt(
     global: &Global,
     composer: &Composer,
     name: &str,
-    goal: Goal,
-    rule: FormatRule,
+    task: &Task,
 ) -> Result<dizzy_host::driver::Report, Report> {
+    let goal = task.goal;
     // The lock ends with a process, so whoever holds it knows that the lease in the register is a dead worker's.
     let lock = composer.hold(name).await?;
-    let set = match composer.open(name, Lease::Dead, rule).await {
-        Ok(set) => set,
+    let set = match composer.open(name, Lease::Dead, task.rule).await {
+        Ok(set) => OpenSet { undo: task.undo, ..set },
         Err(error) => return Err(unless_under_way(composer, name, error).await),
     };
     let watch = Watch::new(global, name);
-    let run = async || {
-        let report = Run::new(&set, composer.limits(), &watch).go(goal).await;
-        report.map_err(|error| Report::of_port(crate::code::Port::Journal, name, &error, crate::report::NOTHING_DONE))
-    };
+    let of_journal = |error| Report::of_port(Port::Journal, name, &error, NOTHING_DONE);
+    if task.retry_logins {
+        set.forget_wrong_logins(composer.limits()).await.map_err(of_journal)?;
+    }
+    let run = async || Run::new(&set, composer.limits(), &watch).go(goal).await.map_err(of_journal);
     let mut report = run().await?;
     if report.finish == Finish::NoRegister && goal == Goal::Rotate {
         adopt(&set, composer, name).await?;

@@ -4,7 +4,7 @@
 
 use super::{Answers, Decision, Run};
 use crate::{
-    effect::{Effect, Outcome, Seen},
+    effect::{Effect, Outcome, Reason, Seen},
     ids::{Generation, StoreIx},
     plan::Strategy,
     register::{Phase, Window},
@@ -26,8 +26,10 @@ impl Run<'_> {
     pub(super) fn on_promote(&mut self, answers: &Answers<'_>, done: u8) -> Decision {
         let mut done = done;
         let mut look = Vec::new();
+        let mut hope = false;
         for (effect, outcome) in answers {
             if let Effect::Promote { store, .. } = effect {
+                hope |= !matches!(outcome, Outcome::Applied | Outcome::Refused(Reason::Permanent));
                 match outcome {
                     Outcome::Applied => done |= 1 << store.0,
                     Outcome::Refused(_) | Outcome::Unknown | Outcome::Register(_) | Outcome::Labels { .. } => {
@@ -39,11 +41,11 @@ impl Run<'_> {
         if look.is_empty() {
             return self.enter_promote(done, Pace::Now);
         }
-        self.w.stage = Stage::PromoteLook(done);
+        self.w.stage = Stage::PromoteLook(done, hope);
         Ok(Next::Effects(look, Pace::Now))
     }
 
-    pub(super) fn on_promote_look(&mut self, answers: &Answers<'_>, done: u8) -> Decision {
+    pub(super) fn on_promote_look(&mut self, answers: &Answers<'_>, done: u8, hope: bool) -> Decision {
         let (base, generation) = (self.w.register.current, self.next_generation()?);
         let mut done = done;
         for (effect, outcome) in answers {
@@ -56,6 +58,11 @@ impl Run<'_> {
                 Outcome::Labels { .. } => return Ok(Next::Done(Finish::Unfinished)),
                 Outcome::Applied | Outcome::Refused(_) | Outcome::Unknown | Outcome::Register(_) => {}
             }
+        }
+        let all = self.stores().all(|store| has(done, store));
+        if !all && !hope {
+            // A right that is missing does not come back while we ask: what is decided stays decided for the next run.
+            return Ok(Next::Done(Finish::Unfinished));
         }
         self.onward(|run| run.enter_promote(done, Pace::BackOff))
     }

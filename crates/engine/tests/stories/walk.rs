@@ -184,7 +184,7 @@ fn promoting() -> Run {
 
 #[test]
 fn a_promotion_that_did_not_simply_work_is_looked_at() {
-    for answer in [Outcome::Unknown, Outcome::Refused(Reason::Conflict), PERMANENT] {
+    for answer in [Outcome::Unknown, Outcome::Refused(Reason::Conflict), TRANSIENT] {
         let mut run = promoting();
         run.all(&answer);
         assert_eq!(run.batch(), ["labels 0"]);
@@ -193,6 +193,36 @@ fn a_promotion_that_did_not_simply_work_is_looked_at() {
         run.all(&answer).all(&labels(2, Seen::Nothing));
         assert_eq!(run.batch(), ["published 0 g2"]);
     }
+}
+
+#[test]
+fn a_promotion_that_is_denied_is_left_to_the_next_run() {
+    let mut run = promoting();
+    run.all(&PERMANENT).all(&labels(1, Seen::Nothing));
+    assert_eq!(run.finish(), Finish::Unfinished, "asking for two minutes brings no right");
+    let mut run = promoting();
+    run.all(&PERMANENT).all(&labels(2, Seen::Nothing));
+    assert_eq!(run.end(), Finish::Rotated(g(2)), "an earlier attempt had moved it");
+    let plan = Plan::new(vec![alternating()], vec![StorePlan { announce: false }; 2]);
+    let mut run = Run::new(&plan, at_rest(&plan));
+    run.until("promote");
+    run.answer(|e| matches!(e, Effect::Promote { store, .. } if store.0 == 1).then_some(PERMANENT));
+    run.all(&labels(1, Seen::Nothing));
+    assert_eq!(run.finish(), Finish::Unfinished);
+    let mut run = Run::new(&plan, at_rest(&plan));
+    run.until("promote");
+    run.answer(|e| matches!(e, Effect::Promote { .. }).then_some(PERMANENT));
+    run.answer(|e| matches!(e, Effect::ReadLabels { store } if store.0 == 0).then_some(labels(2, Seen::Nothing)));
+    assert_eq!(run.finish(), Finish::Unfinished, "one store is done, the other is denied");
+    let mut run = Run::new(&plan, at_rest(&plan));
+    run.until("promote");
+    run.answer(|e| match e {
+        Effect::Promote { store, .. } if store.0 == 0 => Some(PERMANENT),
+        Effect::Promote { .. } => Some(TRANSIENT),
+        _ => None,
+    });
+    run.all(&labels(1, Seen::Nothing));
+    assert_eq!(run.batch(), ["promote 0 g1>g2", "promote 1 g1>g2"], "what is only busy is worth asking again");
 }
 
 #[test]

@@ -16,8 +16,11 @@ use super::{
 };
 use crate::{
     document::{Credential, SecretDocument},
-    port::{Deadline, FenceStamp, Kind, Labels, Login, PortError, PrepareStep, Tag, VersionId, VersionName},
-    register::{DatabaseDocument, Document, OwnerDocument, UserDocument, VERSION, capability_name, strategy_name},
+    port::{Deadline, FenceStamp, Kind, Labels, Login, PortError, PrepareStep, Rollover, Tag, VersionId, VersionName},
+    register::{
+        DatabaseDocument, Document, OwnerDocument, RolloverDocument, UserDocument, VERSION, capability_name,
+        strategy_name,
+    },
 };
 
 /// The generation of what CURRENT holds at adoption.
@@ -57,6 +60,12 @@ struct Found {
     document: SecretDocument,
     labels: Labels,
     previous: Option<SecretDocument>,
+}
+
+/// The published user of a database.
+struct Live {
+    credential: Credential,
+    rollover: Option<Rollover>,
 }
 
 /// The second user of an alternating database.
@@ -220,7 +229,7 @@ impl<'a> Adoption<'a> {
     }
 
     /// The published user of every database, which must be configured and log in.
-    async fn check_live_users(&self, found: &[Found], document: &Document) -> Adopted<Vec<Credential>> {
+    async fn check_live_users(&self, found: &[Found], document: &Document) -> Adopted<Vec<Live>> {
         let mut live = Vec::new();
         for (at, config) in self.set.config.databases.iter().enumerate() {
             let lead = self.set.lead(at).unwrap_or_default();
@@ -237,21 +246,41 @@ impl<'a> Adoption<'a> {
                 return Err(self.in_secret(lead, error.with_hint("correct `users` in the configuration")));
             }
             self.login(at, &credential, document, FIRST).await?;
-            live.push(credential);
+            let rollover = match config.strategy {
+                Strategy::Rollover => self.rollover(at, &credential, document).await?,
+                Strategy::Alternating | Strategy::Single => None,
+            };
+            live.push(Live { credential, rollover });
         }
         Ok(live)
+    }
+
+    /// What the server says about the windows of the published user.
+    async fn rollover(&self, at: usize, credential: &Credential, document: &Document) -> Adopted<Option<Rollover>> {
+        let Some(port) = self.set.databases.get(at) else { return Ok(None) };
+        let login = Login { user: &credential.username, password: &credential.password };
+        let users = [credential.username.as_str()];
+        let looked = port.inspect(login, &users, self.stamp(document, FIRST), self.database_deadline(at)).await;
+        let found = looked.map_err(|error| self.in_database(at, error))?.rollover;
+        if found.is_some_and(|rollover| rollover.open) {
+            // Which of the two passwords is published cannot be told: ending the window might end the published one.
+            let what = format!("a rollover window of {} is open: somebody has just changed its password", login.user);
+            let error = PortError::refused(Kind::Busy, what);
+            return Err(self.in_database(at, error.with_hint("adopt the set when the window is over")));
+        }
+        Ok(found)
     }
 
     async fn second_users(
         &self,
         found: &[Found],
-        live: &[Credential],
+        live: &[Live],
         document: &Document,
         wants: &AdoptionWants,
     ) -> Adopted<Vec<Option<Second>>> {
         let mut all = Vec::new();
         for (at, (config, live)) in self.set.config.databases.iter().zip(live).enumerate() {
-            let other = config.users.iter().find(|user| **user != live.username);
+            let other = config.users.iter().find(|user| **user != live.credential.username);
             let (Strategy::Alternating, Some(other)) = (config.strategy, other) else {
                 all.push(None);
                 continue;
@@ -297,8 +326,13 @@ impl<'a> Adoption<'a> {
             let credential = self.credential(lead, at, &staged)?;
             if credential.username == user {
                 // Whether an administrator has set it already is for the login to tell.
-                let is_new = self.login(at, &credential, document, SECOND_USERS).await.is_err();
-                return Ok(Some(Second { credential, is_new }));
+                return match self.login(at, &credential, document, SECOND_USERS).await {
+                    Ok(()) => Ok(Some(Second { credential, is_new: false })),
+                    Err(trouble) if is_for_an_administrator(trouble.error.kind) => {
+                        Ok(Some(Second { credential, is_new: true }))
+                    }
+                    Err(trouble) => Err(trouble),
+                };
             }
         }
         let Some(previous) = &secret.previous else { return Ok(None) };
@@ -315,22 +349,24 @@ impl<'a> Adoption<'a> {
         }
     }
 
-    fn fill(&self, document: &mut Document, live: &[Credential], found: &[Found]) {
+    fn fill(&self, document: &mut Document, live: &[Live], found: &[Found]) {
+        let length_ms = |r: Rollover| i64::try_from(r.length.as_millis()).unwrap_or(i64::MAX);
         let has_second = self.set.config.databases.iter().any(|d| d.strategy == Strategy::Alternating);
         document.kept = if has_second { vec![SECOND_USERS.0, FIRST.0] } else { vec![FIRST.0] };
         for ((config, port), live) in self.set.config.databases.iter().zip(&self.set.databases).zip(live) {
-            let known = |user: &String| if *user == live.username { FIRST.0 } else { SECOND_USERS.0 };
+            let known = |user: &String| if *user == live.credential.username { FIRST.0 } else { SECOND_USERS.0 };
             let users = config
                 .users
                 .iter()
-                .map(|user| (user.clone(), UserDocument { known: Some(known(user)), maybe: Vec::new() }));
+                .map(|user| (user.clone(), UserDocument { known: Some(known(user)), maybe: Vec::new(), wrong: 0 }));
             let entry = DatabaseDocument {
                 strategy: strategy_name(config.strategy).to_owned(),
                 capability: capability_name(port.capability()).to_owned(),
-                live: live.username.clone(),
+                live: live.credential.username.clone(),
                 users: users.collect(),
                 sent: false,
                 window: None,
+                rollover: live.rollover.map(|r| RolloverDocument { length_ms: length_ms(r), can_end: r.can_end }),
             };
             document.databases.insert(config.name.clone(), entry);
         }
@@ -449,6 +485,11 @@ impl<'a> Adoption<'a> {
         let name = self.set.config.databases.get(at).map(|d| d.name.clone()).unwrap_or_default();
         Box::new(Trouble { target: Target::Database(name), error })
     }
+}
+
+/// Whether setting the second user's password is what mends a refused login, rather than a second attempt.
+fn is_for_an_administrator(kind: Kind) -> bool {
+    matches!(kind, Kind::Credential | Kind::Denied | Kind::Expired | Kind::Locked)
 }
 
 fn in_journal(error: PortError) -> Box<Trouble> {

@@ -3,13 +3,14 @@
 use dizzy_engine::{DatabaseIx, Effect, Epoch, Generation, Register, Strategy, UserIx};
 
 use super::{
-    ACTIVE_SESSIONS,
+    ACTIVE_SESSIONS, NOT_UNDOABLE, Undo,
     session::{Session, missing_version, no_register},
     trouble::Target,
 };
 use crate::{
     config::OnActiveSessions,
-    port::{Certainty, Change, ChangeKind, Kind, Login, PortError, PortResult, Sessions, Severity},
+    port::{Certainty, Change, ChangeKind, Inspection, Kind, Login, PortError, PortResult, Sessions, Severity},
+    register::RolloverDocument,
 };
 
 impl Session<'_> {
@@ -25,10 +26,11 @@ impl Session<'_> {
             .load(ix, generation)
             .await?
             .ok_or_else(|| PortError::refused(Kind::Credential, "log in with a generation that is in no secret"))?;
-        let user = self.user_name(ix, user)?;
+        let name = self.user_name(ix, user)?;
         let stamp = self.stamp(register, register.epoch, generation)?;
-        let login = Login { user: &user, password: &credential.password };
-        self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix)).await
+        let login = Login { user: &name, password: &credential.password };
+        let call = self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix));
+        self.within_attempts(ix, user, generation, call).await
     }
 
     pub(super) async fn inspect(
@@ -52,13 +54,16 @@ impl Session<'_> {
         let login = Login { user: &user_name, password: &credential.password };
         let port = self.database(ix)?;
         let deadline = self.database_deadline(ix);
-        let inspection = port.inspect(login, &users, stamp.borrow(), deadline).await?;
+        let call = port.inspect(login, &users, stamp.borrow(), deadline);
+        let inspection = self.within_attempts(ix, user, generation, call).await?;
+        self.accept_rollover(register, ix, &inspection)?;
+        way_back(config, self.set.undo, &inspection)?;
         if let Some(error) = inspection.findings.iter().find(|f| f.severity == Severity::Error) {
             let mut refused = PortError::refused(error.kind, error.what.clone());
             refused.hint.clone_from(&error.hint);
             return Err(refused);
         }
-        if self.plan.database(ix).is_some_and(|p| p.strategy == Strategy::Alternating) {
+        if config.strategy == Strategy::Alternating {
             let idle = self.user_name(ix, user.other())?;
             self.await_consumers(port.sessions(login, &idle, stamp.borrow(), deadline).await?, &idle)?;
         }
@@ -104,10 +109,10 @@ impl Session<'_> {
         self.announce_change(register, *database, is_restore).await?;
         let user_name = self.user_name(*database, *user)?;
         let stamp = self.stamp(register, *epoch, *to)?;
-        let strategy = self.plan.database(*database).map(|p| p.strategy);
-        let kind = match strategy {
-            Some(Strategy::Alternating) => ChangeKind::Alternating,
-            Some(Strategy::Rollover | Strategy::Single) | None => ChangeKind::Single { from: *from },
+        let (_, config) = self.covered(usize::from(database.0))?;
+        let kind = match config.strategy {
+            Strategy::Alternating => ChangeKind::Alternating,
+            Strategy::Rollover | Strategy::Single => ChangeKind::Single { from: *from },
         };
         let login = Login { user: &user_name, password: &old.password };
         let change = Change { login, new: &new.password, stamp: stamp.borrow(), kind };
@@ -118,7 +123,65 @@ impl Session<'_> {
             self.state().votes.insert(database.0, vote);
             return Ok(());
         }
-        port.apply(change, deadline).await
+        let result = self.within_attempts(*database, *user, *from, port.apply(change, deadline)).await;
+        let mut state = self.state();
+        match &result {
+            Ok(()) => {
+                state.proven.remove(&(database.0, *user, *from));
+                state.proven.insert((database.0, *user, *to));
+            }
+            Err(error) if error.certainty == Certainty::Unknown => {
+                state.proven.remove(&(database.0, *user, *from));
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Ends the window of the last rotation: an effect on the server, so the trail comes first.
+    pub(super) async fn end_window(&self, register: &Register, ix: DatabaseIx) -> PortResult<()> {
+        let generation = register.current;
+        let credential = self.load(ix, generation).await?.ok_or_else(|| missing_version(generation))?;
+        self.announce_change(register, ix, false).await?;
+        let user = register.database(ix).map(|d| d.live).ok_or_else(no_register)?;
+        let name = self.user_name(ix, user)?;
+        let stamp = self.stamp(register, register.epoch, generation)?;
+        let login = Login { user: &name, password: &credential.password };
+        let call = self.database(ix)?.end_window(login, stamp.borrow(), self.database_deadline(ix));
+        self.within_attempts(ix, user, generation, call).await
+    }
+
+    /// Takes in what the server says about rollover windows, and refuses a set whose configuration or register it contradicts.
+    fn accept_rollover(&self, register: &Register, ix: DatabaseIx, inspection: &Inspection) -> PortResult<()> {
+        let (_, config) = self.covered(usize::from(ix.0))?;
+        let user = config.users.first().map_or("", String::as_str);
+        let refuse = |what: String, hint: &str| Err(PortError::refused(Kind::Denied, what).with_hint(hint));
+        match (config.strategy, inspection.rollover) {
+            (Strategy::Alternating, _) | (Strategy::Single, None) => Ok(()),
+            (Strategy::Single, Some(_)) => refuse(
+                format!("{user} has gradual password rollover, so its old password goes on working after a change"),
+                "use strategy = \"rollover\", or give the user a profile with PASSWORD_ROLLOVER_TIME 0",
+            ),
+            (Strategy::Rollover, None) => refuse(
+                format!("{user} has no gradual password rollover"),
+                "give the user a profile with PASSWORD_ROLLOVER_TIME, for example 1 (day), or use another strategy",
+            ),
+            (Strategy::Rollover, Some(found)) => {
+                let now = self.set.clock.now();
+                let recorded = register.database(ix).and_then(|d| d.window).is_some_and(|w| w.until > now);
+                // A change within a window drops the password before it: the published one, if the window is not over.
+                if found.open && !recorded {
+                    return refuse(
+                        format!("a rollover window of {user} is open that no rotation of this register has left"),
+                        "wait until the window is over, or have an administrator end it: ALTER USER .. EXPIRE PASSWORD ROLLOVER PERIOD",
+                    );
+                }
+                let length_ms = i64::try_from(found.length.as_millis()).unwrap_or(i64::MAX);
+                let document = RolloverDocument { length_ms, can_end: found.can_end };
+                self.state().rollover.insert(ix.0, document);
+                Ok(())
+            }
+        }
     }
 
     /// The first change of a database must be in the audit trail before it is sent.
@@ -128,7 +191,7 @@ impl Session<'_> {
         ix: DatabaseIx,
         is_restore: bool,
     ) -> PortResult<()> {
-        let target = Some(self.set.database_name(ix).to_owned());
+        let target = Some(self.set.name_at(ix).to_owned());
         let event = self.event("apply.begin", "ok", register, target, None);
         let touched = core::mem::replace(&mut self.state().touched, true);
         if touched || is_restore {
@@ -165,10 +228,11 @@ impl Session<'_> {
             .load(ix, from)
             .await?
             .ok_or_else(|| PortError::refused(Kind::Credential, "log in with a generation that is in no secret"))?;
-        let user = self.user_name(ix, user)?;
+        let name = self.user_name(ix, user)?;
         let stamp = self.stamp(register, epoch, from)?;
-        let login = Login { user: &user, password: &credential.password };
-        let row = self.database(ix)?.burn(login, stamp.borrow(), self.database_deadline(ix)).await?;
+        let login = Login { user: &name, password: &credential.password };
+        let call = self.database(ix)?.burn(login, stamp.borrow(), self.database_deadline(ix));
+        let row = self.within_attempts(ix, user, from, call).await?;
         match row.generation {
             Some(found) if found != from && found != register.current => {
                 Err(PortError::refused(Kind::Conflict, "the fence row shows another generation than the login"))
@@ -176,4 +240,15 @@ impl Session<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the set may be begun on this server, as far as the way back and the age of passwords go.
+fn way_back(config: &crate::config::Database, undo: Undo, inspection: &Inspection) -> PortResult<()> {
+    if let (Strategy::Single, Undo::Required, Some(reason)) = (config.strategy, undo, &inspection.cannot_restore) {
+        let what = format!("a rotation that fails could not be taken back: {reason}");
+        return Err(PortError::refused(Kind::Policy, what).with_code(NOT_UNDOABLE).with_hint(
+            "use two users (alternating) or rollover, or accept a rotation that can only go forward: `--forward-only`",
+        ));
+    }
+    Ok(())
 }

@@ -50,20 +50,22 @@ impl Session<'_> {
                 let result = self.change(register, effect).await;
                 let outcome = self.answer(self.database_target(*database), result);
                 let kind = if is_restore { "undo.done" } else { "apply.done" };
-                self.note(kind, &outcome, register, Some(self.set.database_name(*database).to_owned()), None).await;
+                self.note(kind, &outcome, register, Some(self.set.name_at(*database).to_owned()), None).await;
                 outcome
             }
             Effect::CommitVote { database, .. } => {
                 let result = self.commit_vote(*database).await;
                 let outcome = self.answer(self.database_target(*database), result);
-                self.note("apply.done", &outcome, register, Some(self.set.database_name(*database).to_owned()), None)
-                    .await;
+                self.note("apply.done", &outcome, register, Some(self.set.name_at(*database).to_owned()), None).await;
                 outcome
             }
-            Effect::EndWindow { database } => self.failed(
-                self.database_target(*database),
-                PortError::refused(Kind::Other, "this database has no procedure to end a rollover window"),
-            ),
+            Effect::EndWindow { database } => {
+                let result = self.end_window(register, *database).await;
+                let outcome = self.answer(self.database_target(*database), result);
+                let target = Some(self.set.name_at(*database).to_owned());
+                self.note("window.ended", &outcome, register, target, None).await;
+                outcome
+            }
             Effect::Burn { database, user, from, epoch } => {
                 let result = self.burn(register, *database, *user, *from, *epoch).await;
                 self.answer(self.database_target(*database), result)
@@ -136,7 +138,10 @@ impl Session<'_> {
         let Some((document, tag)) = self.state().register.clone() else {
             return Outcome::Refused(Reason::Permanent);
         };
-        let mut document = document.with_engine(&self.set.config, &self.plan, next, &self.set.who);
+        let mut document = document.with_engine(&self.set.config, &self.plan(), next, &self.set.who);
+        for (at, rollover) in &self.state().rollover {
+            document.record_rollover(self.set.name_at(dizzy_engine::DatabaseIx(*at)), *rollover);
+        }
         for ((store, generation), version) in &self.state().staged {
             document.record_version(&self.secret_name(StoreIx(*store)), *generation, version);
         }
@@ -159,12 +164,26 @@ impl Session<'_> {
         let outcome = match result {
             Ok(tag) => {
                 self.state().register = Some((document, tag));
+                if is_intent {
+                    self.nothing_was_sent(old);
+                }
                 Outcome::Applied
             }
             Err(error) => self.failed(Target::Journal, error),
         };
         self.note_decision(old, next, &outcome).await;
         outcome
+    }
+
+    /// The worker that issues a generation knows that the users' passwords are those that the register recorded until then.
+    fn nothing_was_sent(&self, before: &Register) {
+        for (ix, plan) in self.plan().each() {
+            let Some(database) = before.database(ix) else { continue };
+            let target = database.target(plan);
+            if let Some((known, [])) = database.user(target).and_then(|u| Some((u.known?, u.maybe.as_slice()))) {
+                self.state().proven.insert((ix.0, target, known));
+            }
+        }
     }
 
     async fn note_decision(&self, old: &Register, next: &Register, outcome: &Outcome) {

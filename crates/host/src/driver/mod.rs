@@ -4,11 +4,13 @@
 //! applied, refused or unknown. It also keeps the promises that need a clock: deadlines, pauses, the longest life of a worker.
 
 mod adopt;
+mod attempts;
 mod audit;
 mod databases;
 mod execute;
 mod keyring;
 mod observe;
+mod plan;
 mod report;
 mod run;
 mod secrets;
@@ -19,7 +21,7 @@ mod trouble;
 
 use std::sync::Arc;
 
-use dizzy_engine::{DatabaseIx, DatabasePlan, Generation, Plan, StorePlan, Strategy};
+use dizzy_engine::{DatabaseIx, Generation};
 
 pub use self::{
     adopt::{Adoption, AdoptionReport, AdoptionWants},
@@ -37,6 +39,12 @@ use crate::{
 
 /// The code of the error that says that consumers still use the idle user.
 pub const ACTIVE_SESSIONS: &str = "active-sessions";
+
+/// The code of the error that says that a change could not be taken back.
+pub const NOT_UNDOABLE: &str = "not-undoable";
+
+/// The code of the error that says that no wrong login may be risked any more.
+pub const ATTEMPTS_SPENT: &str = "attempts-spent";
 
 /// One secret of an open set.
 pub struct OpenSecret {
@@ -70,6 +78,17 @@ pub struct OpenSet {
     pub who: String,
     /// Whether a lease that is still running must be respected.
     pub lease: Lease,
+    /// Whether a change may be begun that could not be taken back.
+    pub undo: Undo,
+}
+
+/// What a set asks of the way back before it is begun (rulings §6.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Undo {
+    /// A server that would refuse the old password again is a reason not to begin.
+    Required,
+    /// `--forward-only`: it is accepted that such a rotation can only be finished.
+    ForwardOnly,
 }
 
 /// What a lease of another worker means.
@@ -82,21 +101,6 @@ pub enum Lease {
 }
 
 impl OpenSet {
-    /// The engine's plan.
-    #[must_use]
-    pub fn plan(&self) -> Plan {
-        let databases: Vec<DatabasePlan> = self
-            .config
-            .databases
-            .iter()
-            .zip(&self.databases)
-            .map(|(config, port)| DatabasePlan::new(config.strategy, port.capability()))
-            .collect();
-        // Consumers of a `single` may try PENDING next; nobody else needs it moved.
-        let announce = databases.iter().any(|d| d.strategy == Strategy::Single);
-        Plan::new(databases, vec![StorePlan { announce }; self.secrets.len()])
-    }
-
     /// The credential of a database in a version of a secret, whichever format that version has.
     fn credential(
         &self,
@@ -117,7 +121,8 @@ impl OpenSet {
         self.secrets.iter().position(|secret| secret.covers.contains(&database))
     }
 
-    fn database_name(&self, ix: DatabaseIx) -> &str {
+    /// The name of a database in the configuration.
+    fn name_at(&self, ix: DatabaseIx) -> &str {
         self.config.databases.get(usize::from(ix.0)).map_or("", |d| d.name.as_str())
     }
 

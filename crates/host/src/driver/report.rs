@@ -1,6 +1,6 @@
 //! What a run did, for the command line and for functions: the verdict, what is true now, and what went wrong on the way.
 
-use dizzy_engine::{Finish, Generation, Phase, Violation};
+use dizzy_engine::{Finish, Generation, Goal, Phase, Violation};
 
 use super::trouble::Trouble;
 use crate::register::Document;
@@ -10,6 +10,8 @@ use crate::register::Document;
 pub struct Report {
     /// Name of the set.
     pub set: String,
+    /// What it was run for.
+    pub goal: Goal,
     /// How the engine ended.
     pub finish: Finish,
     /// The rule that stopped it, if one did: a defect, or a register that was edited by hand.
@@ -46,14 +48,20 @@ pub enum Verdict {
 }
 
 impl Report {
-    /// The verdict.
+    /// The verdict: the one place where the end of a run becomes an exit code.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
+        if self.violation.is_some() {
+            return Verdict::NeedsHuman;
+        }
         match self.finish {
             Finish::Rotated(_) | Finish::NothingToDo | Finish::NoRegister => Verdict::Done,
-            Finish::RolledBack(_) | Finish::WindowOpen(_) | Finish::Draining(_) => Verdict::OldIsValid,
+            // Who asked to finish what was begun has it finished, whichever way.
+            Finish::RolledBack(_) if self.goal == Goal::Recover => Verdict::Done,
+            // Drift is found before anything is changed: this run leaves what was published as it was.
+            Finish::RolledBack(_) | Finish::WindowOpen(_) | Finish::Draining(_) | Finish::Drift => Verdict::OldIsValid,
             Finish::Busy(_) | Finish::Fenced => Verdict::Busy,
-            Finish::Stuck | Finish::Misfit | Finish::Drift => Verdict::NeedsHuman,
+            Finish::Stuck | Finish::Misfit => Verdict::NeedsHuman,
             Finish::Failed | Finish::JournalLost | Finish::Unfinished => match self.phase {
                 Phase::Idle => Verdict::OldIsValid,
                 Phase::Intent | Phase::Commit | Phase::Abort => Verdict::Unfinished,

@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
                 break (Finish::Unfinished, None);
             }
             let outcomes = self.execute(&session, &worker, &batch).await;
-            match step(&session.plan, &worker, self.set.clock.now(), &outcomes) {
+            match step(&session.plan(), &worker, self.set.clock.now(), &outcomes) {
                 Ok(next) => {
                     worker = next.worker;
                     match next.next {
@@ -119,6 +119,7 @@ impl<'a> Run<'a> {
         }
         Ok(Report {
             set: self.set.config.name.clone(),
+            goal,
             finish,
             violation,
             phase: worker.register.phase,

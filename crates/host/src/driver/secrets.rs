@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use dizzy_engine::{DatabaseIx, Generation, Outcome, Phase, Register, Seen, StoreIx};
+use dizzy_engine::{DatabaseIx, Generation, Outcome, Phase, Register, Seen, StoreIx, UserIx};
 
 use super::{
     OpenSecret, number,
@@ -30,6 +30,7 @@ impl Session<'_> {
                 None => secret.store.current(self.limits.store()).await?,
             };
             if Some(&current.id) == expected.as_ref() {
+                secret.store.room(self.limits.store()).await?;
                 return self.learn(store, generation, current);
             }
             tokio::time::sleep(pause).await;
@@ -138,7 +139,7 @@ impl Session<'_> {
             Err(error) => return Err(error),
         };
         self.state().staged.insert((store.0, generation), id.clone());
-        if announce {
+        if announce && !secret.store.stages_as_pending() {
             let from = self.state().pending.get(&store.0).cloned().flatten();
             if from.as_ref() != Some(&id) {
                 secret.store.move_pending(from.as_ref(), &id, self.limits.store()).await?;
@@ -209,7 +210,7 @@ impl Session<'_> {
                 PortError::refused(Kind::NotFound, "read the generation from the secret that was staged before")
             });
         }
-        let plan = self.plan.database(ix);
+        let plan = self.plan().database(ix);
         let user = plan.and_then(|plan| register.user_of(plan, ix, generation)).ok_or_else(no_register)?;
         let username = config.users.get(usize::from(user.0)).cloned().unwrap_or_default();
         let names: Vec<&str> = config.users.iter().map(String::as_str).collect();
@@ -302,7 +303,10 @@ impl Session<'_> {
                 if is_lead || !same {
                     let login = Login { user: &found.username, password: &found.password };
                     let stamp = self.stamp(register, register.epoch, generation)?;
-                    self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix)).await?;
+                    let call = self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix));
+                    let user = config.users.iter().position(|u| *u == found.username);
+                    let user = user.and_then(|at| u8::try_from(at).ok()).map(UserIx).ok_or_else(no_register)?;
+                    self.within_attempts(ix, user, generation, call).await?;
                 }
             }
             return Ok(());

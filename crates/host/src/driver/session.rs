@@ -2,7 +2,7 @@
 //! what an error means. The effects themselves are in `execute`, `secrets` and `databases`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -21,18 +21,19 @@ use crate::{
     port::{
         AuditEvent, Deadline, FenceStamp, Kind, PortError, PortResult, StoredVersion, Tag, VersionId, VersionName, Vote,
     },
-    register::Document,
+    register::{Document, RolloverDocument},
 };
 
 /// What one run knows besides the engine's worker.
 pub(super) struct Session<'a> {
     pub(super) set: &'a OpenSet,
-    pub(super) plan: Plan,
     pub(super) limits: Limits,
     pub(super) trail: Trail,
     pub(super) keyring: Keyring,
     /// Held while a version is read for its passwords.
     pub(super) reading: tokio::sync::Mutex<()>,
+    /// Held while the register is written besides the engine.
+    pub(super) counting: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -52,6 +53,10 @@ pub(super) struct State {
     /// Whether a database may have been changed: from then on the audit trail never stands in the way.
     pub(super) touched: bool,
     pub(super) sessions_since: Option<tokio::time::Instant>,
+    /// Database, user and generation of logins that this run saw succeed, or that it caused to.
+    pub(super) proven: BTreeSet<(u8, UserIx, Generation)>,
+    /// What the servers said about their rollover windows in this run.
+    pub(super) rollover: BTreeMap<u8, RolloverDocument>,
 }
 
 impl<'a> Session<'a> {
@@ -59,11 +64,11 @@ impl<'a> Session<'a> {
         let trail = Trail::new(std::sync::Arc::clone(&set.audit));
         Self {
             set,
-            plan: set.plan(),
             limits,
             trail,
             keyring: Keyring::default(),
             reading: tokio::sync::Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
             state: Mutex::default(),
         }
     }
@@ -71,6 +76,13 @@ impl<'a> Session<'a> {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Every change of the state is complete before the lock is released.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine's plan, with what is known of rollover windows by now. It changes in the preflight only.
+    pub(super) fn plan(&self) -> Plan {
+        let state = self.state();
+        let document = state.register.as_ref().map(|(document, _)| document);
+        self.set.plan_with(document, |at| state.rollover.get(&u8::try_from(at).ok()?).copied())
     }
 
     /// The register document as last read or written.
@@ -122,7 +134,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn database_target(&self, ix: DatabaseIx) -> Target {
-        Target::Database(self.set.database_name(ix).to_owned())
+        Target::Database(self.set.name_at(ix).to_owned())
     }
 
     pub(super) fn database(&self, ix: DatabaseIx) -> PortResult<&dyn crate::port::Database> {

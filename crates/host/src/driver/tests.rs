@@ -8,31 +8,61 @@ use super::{Adoption, AdoptionWants, Limits, OpenSecret, OpenSet, Quiet, Report,
 use crate::{
     config,
     document::SecretDocument,
-    memory::{Acceptance, World},
+    memory::{Acceptance, PasswordRule, World},
     port::Clock,
     secret::{Password, SecretText},
     testkit::{Fault, Faults, Form},
 };
 
-/// A database for a story: name, users and strategy line in the configuration, capability.
+/// A database for a story: name, engine, users and strategy in the configuration, what the server checks and accepts.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     name: &'static str,
     config: &'static str,
     capability: Capability,
+    acceptance: Acceptance,
 }
 
-const ALTERNATING: Kind =
-    Kind { name: "alpha", config: "users = [\"alpha_a\", \"alpha_b\"]", capability: Capability::RowFence };
-const ALTERNATING_CAS: Kind =
-    Kind { name: "beta", config: "users = [\"beta_a\", \"beta_b\"]", capability: Capability::StatementCas };
-const SINGLE: Kind =
-    Kind { name: "gamma", config: "users = [\"gamma\"]\nstrategy = \"single\"", capability: Capability::RowFence };
-const SINGLE_CAS: Kind =
-    Kind { name: "delta", config: "users = [\"delta\"]\nstrategy = \"single\"", capability: Capability::StatementCas };
+const fn fenced(name: &'static str, config: &'static str) -> Kind {
+    Kind { name, config, capability: Capability::RowFence, acceptance: Acceptance::Newest }
+}
 
-const MIXES: [[Kind; 2]; 4] =
-    [[ALTERNATING, ALTERNATING_CAS], [ALTERNATING, SINGLE], [SINGLE, SINGLE_CAS], [ALTERNATING_CAS, SINGLE_CAS]];
+const fn unfenced(name: &'static str, config: &'static str, acceptance: Acceptance) -> Kind {
+    Kind { name, config, capability: Capability::StatementCas, acceptance }
+}
+
+const ALTERNATING: Kind = fenced("alpha", "engine = \"postgres\"\nusers = [\"alpha_a\", \"alpha_b\"]");
+const ALTERNATING_CAS: Kind =
+    unfenced("beta", "engine = \"oracle\"\nservice = \"s\"\nusers = [\"beta_a\", \"beta_b\"]", Acceptance::Newest);
+const SINGLE: Kind = fenced("gamma", "engine = \"postgres\"\nusers = [\"gamma\"]\nstrategy = \"single\"");
+const SINGLE_CAS: Kind = unfenced(
+    "delta",
+    "engine = \"oracle\"\nservice = \"s\"\nusers = [\"delta\"]\nstrategy = \"single\"",
+    Acceptance::Newest,
+);
+const ROLLOVER: Kind = unfenced(
+    "epsilon",
+    "engine = \"oracle\"\nservice = \"s\"\nusers = [\"epsilon\"]\nstrategy = \"rollover\"",
+    Acceptance::Rollover,
+);
+const ROLLOVER_ENDS: Kind = Kind { acceptance: Acceptance::RolloverThatEnds, ..ROLLOVER };
+
+/// Every pair of strategies, with either way of keeping old requests out, and both kinds of rollover.
+const MIXES: [[Kind; 2]; 10] = [
+    [ALTERNATING, ALTERNATING_CAS],
+    [ALTERNATING, SINGLE],
+    [SINGLE, SINGLE_CAS],
+    [ALTERNATING_CAS, SINGLE_CAS],
+    [ALTERNATING, SINGLE_CAS],
+    [ALTERNATING, ROLLOVER],
+    [SINGLE, ROLLOVER],
+    [SINGLE_CAS, ROLLOVER],
+    [ALTERNATING, ROLLOVER_ENDS],
+    [SINGLE, ROLLOVER_ENDS],
+];
+
+/// As many wrong logins as lock an account, as Oracle's default profile has it.
+const LOCKS_AFTER: u32 = 10;
 
 #[derive(Clone, Copy, Debug)]
 struct TokioClock;
@@ -70,17 +100,31 @@ impl Place {
         place
     }
 
+    /// Adopted; and rotated once if a window can be ended, so that there is one to be ended.
+    async fn before_the_fault(kinds: [Kind; 2]) -> Self {
+        let place = Self::adopted(kinds, 7).await;
+        if kinds.iter().any(|kind| kind.acceptance == Acceptance::RolloverThatEnds) {
+            let report = place.run(Goal::Rotate, &Faults::none()).await;
+            assert!(matches!(report.finish, Finish::Rotated(_)), "{report:?}");
+            place.pass_windows().await;
+        }
+        place
+    }
+
     fn new(kinds: [Kind; 2], seed: u64) -> Self {
         let mut text = "[sets.orders]\non_active_sessions = \"warn\"\n".to_owned();
         for kind in &kinds {
-            text += &format!("[sets.orders.databases.{}]\nengine = \"postgres\"\n{}\n", kind.name, kind.config);
+            text += &format!("[sets.orders.databases.{}]\n{}\n", kind.name, kind.config);
         }
-        text += "[[sets.orders.secrets]]\nstore = \"aws-sm:one\"\n[[sets.orders.secrets]]\nstore = \"aws-sm:two\"\n";
+        text += "[[sets.orders.secrets]]\nstore = \"aws-sm:one\"\n[[sets.orders.secrets]]\nstore = \"oci-vault:two\"\n";
         let config = config::parse("test.toml", &text).unwrap();
         let mut world = World::new(seed);
         let (mut first, mut second) = (serde_json::Map::new(), serde_json::Map::new());
         for kind in &kinds {
-            let database = world.add_database(kind.name, kind.capability, Acceptance::Newest);
+            let database = world.add_database(kind.name, kind.capability, kind.acceptance);
+            if kind.capability == Capability::StatementCas {
+                database.lock_after(LOCKS_AFTER);
+            }
             let users = &config.sets["orders"].database(kind.name).unwrap().users;
             for (at, user) in users.iter().enumerate() {
                 let password = format!("{user}-initial-password");
@@ -96,11 +140,9 @@ impl Place {
         }
         let text =
             |map: &serde_json::Map<String, serde_json::Value>| SecretText::new(serde_json::to_string(map).unwrap());
-        for name in ["aws-sm:one", "aws-sm:two"] {
-            // PREVIOUS holds the second users, as after a rotation by hand.
-            let store = world.add_store(name, text(&second));
-            store.put_by_hand(text(&first));
-        }
+        // PREVIOUS holds the second users, as after a rotation by hand. One store of each cloud.
+        world.add_store("aws-sm:one", text(&second)).put_by_hand(text(&first));
+        world.add_vault("oci-vault:two", text(&second)).put_by_hand(text(&first));
         Self { world, config, kinds }
     }
 
@@ -132,12 +174,27 @@ impl Place {
             randomness: Arc::clone(&self.world.randomness) as _,
             who: "test".to_owned(),
             lease: super::Lease::Respected,
+            undo: super::Undo::Required,
         }
     }
 
     async fn run(&self, goal: Goal, faults: &Arc<Faults>) -> Report {
         let open = self.open(faults);
         Run::new(&open, Limits::default(), &Quiet).go(goal).await.unwrap()
+    }
+
+    /// Until the next rotation may begin: a window that nobody may end is over, by the register's time and on the server; one that
+    /// can be ended is left open, and no request of an earlier worker can act any more.
+    async fn pass_windows(&self) {
+        let waits = self.kinds.iter().any(|kind| kind.acceptance == Acceptance::Rollover);
+        tokio::time::advance(std::time::Duration::from_secs(if waits { 3 * 3600 } else { 21 * 60 })).await;
+        for (kind, database) in self.kinds.iter().zip(&self.world.databases) {
+            if kind.acceptance == Acceptance::Rollover {
+                for user in &self.config.sets["orders"].database(kind.name).unwrap().users {
+                    database.end_window(user);
+                }
+            }
+        }
     }
 
     fn register(&self) -> crate::register::Document {
@@ -180,6 +237,7 @@ async fn a_rotation_moves_every_database_and_every_secret() {
         let before = place.world.stores[0].published().unwrap();
         let faults = Faults::none();
         for expected in 2..6 {
+            place.pass_windows().await;
             let report = place.run(Goal::Rotate, &faults).await;
             assert_eq!(report.finish, Finish::Rotated(dizzy_engine::Generation(expected)), "{kinds:?} {report:?}");
             assert_eq!(report.verdict(), Verdict::Done);
@@ -198,26 +256,82 @@ async fn a_set_without_a_register_says_so() {
     assert_eq!(report.finish, Finish::NoRegister);
 }
 
+#[tokio::test(start_paused = true)]
+async fn wrong_logins_are_spent_sparingly_and_never_by_restarting() {
+    let place = Place::adopted([ALTERNATING, SINGLE_CAS], 3).await;
+    let delta = &place.world.databases[1];
+    delta.change_by_hand("delta", &Password::new("SomebodyElsesPassword1".to_owned()));
+    for _ in 0..LOCKS_AFTER {
+        let report = place.run(Goal::Rotate, &Faults::none()).await;
+        assert!(matches!(report.finish, Finish::Drift | Finish::Failed), "{report:?}");
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    }
+    assert_eq!(delta.wrong_logins("delta"), 3, "however often it is tried");
+    let report = place.run(Goal::Rotate, &Faults::none()).await;
+    assert_eq!(report.troubles.last().and_then(|t| t.error.code.as_deref()), Some(super::ATTEMPTS_SPENT), "{report:?}");
+
+    delta.change_by_hand("delta", &Password::new("delta-initial-password".to_owned()));
+    place.open(&Faults::none()).forget_wrong_logins(Limits::default()).await.unwrap();
+    let report = place.run(Goal::Rotate, &Faults::none()).await;
+    assert!(matches!(report.finish, Finish::Rotated(_)), "{report:?}");
+    place.assert_at_rest("after a person has mended it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_could_not_be_taken_back_needs_consent() {
+    let place = Place::adopted([ALTERNATING, SINGLE_CAS], 4).await;
+    place.world.databases[1].judge_passwords(PasswordRule::RefuseReuse);
+    let report = place.run(Goal::Rotate, &Faults::none()).await;
+    assert_eq!(report.finish, Finish::Failed, "{report:?}");
+    assert!(report.troubles.iter().any(|t| t.error.what.contains("could not be taken back")), "{report:?}");
+    let open = OpenSet { undo: super::Undo::ForwardOnly, ..place.open(&Faults::none()) };
+    let report = Run::new(&open, Limits::default(), &Quiet).go(Goal::Rotate).await.unwrap();
+    assert!(matches!(report.finish, Finish::Rotated(_)), "{report:?}");
+    place.assert_at_rest("after a rotation that could only go forward");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_somebody_else_opened_is_waited_for() {
+    let place = Place::adopted([ALTERNATING, ROLLOVER_ENDS], 5).await;
+    let epsilon = &place.world.databases[1];
+    // A person changes the password and does not publish it: ending the window would end the published one.
+    let (old, new) = (Password::new("epsilon-initial-password".to_owned()), Password::new("ByHand123456".to_owned()));
+    let stamp = crate::port::FenceStamp {
+        set: "other",
+        register: "other",
+        epoch: dizzy_engine::Epoch(1),
+        generation: dizzy_engine::Generation(1),
+    };
+    let login = crate::port::Login { user: "epsilon", password: &old };
+    let kind = crate::port::ChangeKind::Alternating;
+    epsilon.submit(&crate::port::Change { login, new: &new, stamp, kind }).unwrap().execute().unwrap();
+    let report = place.run(Goal::Rotate, &Faults::none()).await;
+    assert_eq!(report.finish, Finish::Failed, "{report:?}");
+    assert_eq!(place.dead(), Vec::<String>::new(), "what is published still logs in");
+}
+
 /// The sweep: every call of a rotation, in every form it can fail. Afterwards at most three more runs bring the set to rest, every
 /// published credential logs in, and (alternating) no published credential was dead in between.
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_the_set_comes_to_rest() {
     let mut cells = 0;
     for kinds in MIXES {
-        let place = Place::adopted(kinds, 7).await;
+        let place = Place::before_the_fault(kinds).await;
         let faults = Faults::none();
         assert!(matches!(place.run(Goal::Rotate, &faults).await.finish, Finish::Rotated(_)));
         let calls = faults.calls();
         assert!(calls.len() > 10, "a rotation makes calls: {calls:?}");
+        let ends = kinds.iter().any(|kind| kind.acceptance == Acceptance::RolloverThatEnds);
+        assert_eq!(calls.iter().any(|call| call.contains("end_window")), ends, "{calls:?}");
         for (index, call) in calls.iter().enumerate() {
             for form in Form::ALL {
                 cells += 1;
                 let context = format!("{kinds:?}: {form:?} at call {index}, {call}");
-                let place = Place::adopted(kinds, 7).await;
+                let place = Place::before_the_fault(kinds).await;
                 let faults = Faults::plan([Fault::at(index, form)]);
                 let report = place.run(Goal::Rotate, &faults).await;
                 assert_eq!(faults.hits(), 1, "{context}: the fault fired");
-                let always_up = kinds.iter().all(|k| k.config.contains("_b"));
+                let always_up = kinds.iter().all(|k| !k.config.contains("\"single\""));
                 if always_up {
                     assert_eq!(place.dead(), Vec::<String>::new(), "{context}: CURRENT logs in throughout");
                 }
@@ -231,16 +345,21 @@ async fn whatever_fails_the_set_comes_to_rest() {
                 faults.revive();
                 faults.clear();
                 faults.deliver().await;
-                for _ in 0..3 {
-                    // The next run comes when the dead worker's lease is over.
-                    tokio::time::advance(std::time::Duration::from_secs(31)).await;
+                // The next runs come when the dead worker's lease is over, and, where no fence keeps it out, when it has run its time.
+                for seconds in [31, 31, 21 * 60] {
+                    tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
                     let report = place.run(Goal::Recover, &Faults::none()).await;
                     if report.finish == Finish::NothingToDo {
                         break;
                     }
                 }
                 place.assert_at_rest(&context);
-                tokio::time::advance(std::time::Duration::from_secs(31)).await;
+                for (kind, database) in kinds.iter().zip(&place.world.databases) {
+                    for user in &place.config.sets["orders"].database(kind.name).unwrap().users {
+                        assert!(database.wrong_logins(user) <= 3, "{context}: {user} is far from being locked");
+                    }
+                }
+                place.pass_windows().await;
                 let report = place.run(Goal::Rotate, &Faults::none()).await;
                 assert!(matches!(report.finish, Finish::Rotated(_)), "{context}: the next rotation works; {report:?}");
                 place.assert_at_rest(&context);

@@ -20,6 +20,9 @@ use crate::{
     secret::Password,
 };
 
+/// As many wrong logins as the Oracle adapter allows itself.
+const OUR_WRONG_LOGINS: u32 = 3;
+
 /// One database server with its users.
 pub struct MemoryDatabase {
     name: String,
@@ -240,6 +243,10 @@ impl Database for MemoryDatabase {
         locked(&self.shared.server).capability
     }
 
+    fn wrong_logins_allowed(&self) -> Option<u32> {
+        locked(&self.shared.server).lock_after.map(|lock| lock.saturating_sub(1).min(OUR_WRONG_LOGINS))
+    }
+
     async fn login(&self, login: Login<'_>, _stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
         self.log_in(login, deadline)
     }
@@ -253,7 +260,12 @@ impl Database for MemoryDatabase {
     ) -> PortResult<Inspection> {
         self.log_in(login, deadline)?;
         let server = locked(&self.shared.server);
-        let mut inspection = Inspection { server_version: Some("1.0".to_owned()), ..Inspection::default() };
+        let mut inspection = Inspection {
+            server_version: Some("1.0".to_owned()),
+            rollover: server.rollover(login.user),
+            cannot_restore: server.refuses_reuse().then(|| "the server takes no password twice".to_owned()),
+            ..Inspection::default()
+        };
         for user in users {
             match server.rows.get(&RowKey::of(stamp, user)) {
                 Some(row) => inspection.fences.push(((*user).to_owned(), row.clone())),
@@ -313,6 +325,16 @@ impl Database for MemoryDatabase {
         let key = RowKey::of(stamp, login.user);
         let session = self.open(&key, login.password, stamp.epoch, deadline)?;
         session.with_row(&key, deadline, |server| server.burn(&key, stamp.register, stamp.epoch)).await
+    }
+
+    async fn end_window(&self, login: Login<'_>, _stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
+        self.log_in(login, deadline)?;
+        let mut server = locked(&self.shared.server);
+        if !server.rollover(login.user).is_some_and(|rollover| rollover.can_end) {
+            return Err(server.refused(Kind::Other, "there is nothing that ends a window"));
+        }
+        server.end_window(login.user);
+        Ok(())
     }
 
     async fn prepare_plan(

@@ -20,7 +20,7 @@ pub use database::{MemoryDatabase, Submitted};
 use dizzy_engine::Capability;
 pub use journal::MemoryJournal;
 pub use server::{Acceptance, PasswordRule};
-pub use store::{MemoryStore, Retention};
+pub use store::{MemoryStore, Retention, Staging};
 
 use crate::{
     port::{Deadline, Kind, PortError, PortResult},
@@ -68,6 +68,14 @@ impl World {
     /// Adds a secret whose CURRENT is `value`. Versions without a label are gone at once: whoever needs one, labels it.
     pub fn add_store(&mut self, name: &str, value: SecretText) -> Arc<MemoryStore> {
         let store = Arc::new(MemoryStore::new(name, value, Retention::DropUnlabelled));
+        self.stores.push(Arc::clone(&store));
+        store
+    }
+
+    /// Adds a secret of a store that stages as PENDING and lets no version vanish.
+    pub fn add_vault(&mut self, name: &str, value: SecretText) -> Arc<MemoryStore> {
+        let store = MemoryStore::new(name, value, Retention::KeepAll).staging(Staging::Pending);
+        let store = Arc::new(store);
         self.stores.push(Arc::clone(&store));
         store
     }

@@ -4,12 +4,13 @@
 //! §2-4 and of the two vendors' documentation: a fence row that changes with the password, or the old password checked at
 //! execution; one valid password, or two in a rollover window.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dizzy_engine::{Capability, Epoch, Generation};
 
 use crate::{
-    port::{Change, ChangeKind, FenceStamp, FenceState, Kind, PortError, PortResult},
+    port::{Change, ChangeKind, FenceStamp, FenceState, Kind, PortError, PortResult, Rollover},
     secret::Password,
 };
 
@@ -21,7 +22,12 @@ pub enum Acceptance {
     /// The newest and the first of the window, until the window is ended. A change within the window drops the middle one
     /// (Oracle gradual rollover).
     Rollover,
+    /// The same, and the user may end its window.
+    RolloverThatEnds,
 }
+
+/// How long a window would last, if it were not ended: it never is by time here, so that no test depends on it.
+const WINDOW: Duration = Duration::from_secs(3600);
 
 /// What the server thinks of passwords that are to be set.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,6 +36,8 @@ pub enum PasswordRule {
     AcceptAll,
     /// None is good.
     RefuseAll,
+    /// None that the user has had before.
+    RefuseReuse,
 }
 
 /// A change that has left the caller: its own copy of everything.
@@ -74,6 +82,8 @@ impl Request {
 pub(super) struct User {
     /// First of the window, then the newest; one outside a window.
     valid: Vec<Password>,
+    /// Every password that it has had.
+    had: Vec<Password>,
     pub(super) wrong: u32,
     pub(super) refused_as: Option<Kind>,
     pub(super) application_sessions: u32,
@@ -117,7 +127,13 @@ impl Server {
     }
 
     pub(super) fn add_user(&mut self, user: &str, password: Password) {
-        let user_state = User { valid: vec![password], wrong: 0, refused_as: None, application_sessions: 0 };
+        let user_state = User {
+            valid: vec![password.clone()],
+            had: vec![password],
+            wrong: 0,
+            refused_as: None,
+            application_sessions: 0,
+        };
         self.users.insert(user.to_owned(), user_state);
     }
 
@@ -176,6 +192,10 @@ impl Server {
         if self.rule == PasswordRule::RefuseAll && !self.is_newest(&request.key.user, &request.new) {
             return Err(self.refused(Kind::Policy, "the server refuses the new password"));
         }
+        let had = self.users.get(&request.key.user).is_some_and(|state| state.had.contains(&request.new));
+        if self.refuses_reuse() && had && !self.is_newest(&request.key.user, &request.new) {
+            return Err(self.refused(Kind::Policy, "the user has had this password before"));
+        }
         match self.capability {
             Capability::StatementCas if self.accepts(&request.key.user, &request.old) => Ok(()),
             Capability::StatementCas => Err(self.refused(Kind::Credential, "the old password is wrong at execution")),
@@ -212,10 +232,11 @@ impl Server {
             row.epoch = request.epoch;
             row.generation = Some(request.generation);
         }
-        let rollover = self.acceptance == Acceptance::Rollover;
+        let rollover = self.acceptance != Acceptance::Newest;
         if let Some(state) = self.users.get_mut(&request.key.user) {
             let first = state.valid.first().filter(|first| rollover && **first != request.new).cloned();
             state.valid = first.into_iter().chain([request.new.clone()]).collect();
+            state.had.push(request.new.clone());
         }
         Ok(())
     }
@@ -239,6 +260,20 @@ impl Server {
         if let Some(state) = self.users.get_mut(user) {
             state.valid.drain(..state.valid.len().saturating_sub(1));
         }
+    }
+
+    pub(super) fn refuses_reuse(&self) -> bool {
+        self.rule == PasswordRule::RefuseReuse
+    }
+
+    pub(super) fn rollover(&self, user: &str) -> Option<Rollover> {
+        let can_end = match self.acceptance {
+            Acceptance::Newest => return None,
+            Acceptance::Rollover => false,
+            Acceptance::RolloverThatEnds => true,
+        };
+        let open = self.users.get(user).is_some_and(|state| state.valid.len() > 1);
+        Some(Rollover { length: WINDOW, open, can_end })
     }
 
     fn is_newest(&self, user: &str, password: &Password) -> bool {

@@ -22,10 +22,20 @@ pub enum Retention {
     KeepAll,
 }
 
+/// How a version comes beside CURRENT.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Staging {
+    /// Under our name alone (AWS Secrets Manager).
+    Named,
+    /// As PENDING, always (OCI Vault). Names are given at creation only.
+    Pending,
+}
+
 /// One secret.
 pub struct MemoryStore {
     name: String,
     retention: Retention,
+    staging: Staging,
     state: Mutex<State>,
 }
 
@@ -52,7 +62,13 @@ impl MemoryStore {
         let id = secret.create(value);
         secret.labels.current = Some(id);
         let state = State { before: secret.clone(), secret, stale_reads: 0, managed: false };
-        Self { name: name.to_owned(), retention, state: Mutex::new(state) }
+        Self { name: name.to_owned(), retention, staging: Staging::Named, state: Mutex::new(state) }
+    }
+
+    /// The same secret in a store that stages differently.
+    #[must_use]
+    pub fn staging(self, staging: Staging) -> Self {
+        Self { staging, ..self }
     }
 
     /// The next `count` reads (`current`, `read`, `labels`) see the secret as it was before the latest change.
@@ -190,6 +206,9 @@ impl SecretStore for MemoryStore {
             None => {
                 let id = secret.create(value.clone());
                 secret.labels.named.insert(name.clone(), id.clone());
+                if self.staging == Staging::Pending {
+                    secret.labels.pending = Some(id.clone());
+                }
                 Ok(id)
             }
             Some(id) if secret.versions.get(id) == Some(value) => Ok(id.clone()),
@@ -200,6 +219,9 @@ impl SecretStore for MemoryStore {
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
         self.change(deadline, |secret| {
             self.version(secret, id)?;
+            if self.staging == Staging::Pending {
+                return Ok(());
+            }
             match secret.labels.named.get(name) {
                 Some(other) if other != id => {
                     Err(self.refused(Kind::Conflict, &format!("{name} is on another version")))
@@ -213,7 +235,14 @@ impl SecretStore for MemoryStore {
         })
     }
 
+    fn stages_as_pending(&self) -> bool {
+        self.staging == Staging::Pending
+    }
+
     async fn move_pending(&self, from: Option<&VersionId>, to: &VersionId, deadline: Deadline) -> PortResult<()> {
+        if self.staging == Staging::Pending {
+            return Err(self.refused(Kind::Other, "PENDING cannot be moved here"));
+        }
         self.change(deadline, |secret| {
             self.version(secret, to)?;
             if secret.labels.pending.as_ref() != from {
@@ -232,6 +261,10 @@ impl SecretStore for MemoryStore {
             }
             if from != to {
                 secret.promote(to);
+                // What is CURRENT is PENDING no more (OCI: a version has one of the stages).
+                if self.staging == Staging::Pending && secret.labels.pending.as_ref() == Some(to) {
+                    secret.labels.pending = None;
+                }
             }
             Ok(())
         })

@@ -159,11 +159,17 @@ pub trait Database: Send + Sync {
     /// What the database can check (rulings §2.1).
     fn capability(&self) -> Capability;
 
+    /// How many wrong logins in a row this program may cause for one user; `None` if the server does not lock accounts.
+    fn wrong_logins_allowed(&self) -> Option<u32> {
+        None
+    }
+
     /// Logs in on a fresh connection and runs one permission check. Changes nothing, so every error but
     /// [`Kind::Credential`](super::Kind::Credential) means "cannot tell" whatever its certainty.
     ///
     /// # Errors
-    /// `Credential` only if the server said that the password is wrong.
+    /// `Credential` only if the server said that the password is wrong. Of a server that locks accounts, `Unknown` if the password may
+    /// have been judged, `Refused` if it certainly was not (no connection, no TLS).
     async fn login(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()>;
 
     /// Logs in and looks, without changing anything: writer, fence, rights, expiry, versions.

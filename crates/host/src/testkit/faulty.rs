@@ -102,6 +102,10 @@ impl Database for FaultyDatabase {
         self.inner.capability()
     }
 
+    fn wrong_logins_allowed(&self) -> Option<u32> {
+        self.inner.wrong_logins_allowed()
+    }
+
     async fn login(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
         self.faults.run(self.call("login"), deadline, self.inner.login(login, stamp, deadline), READ).await
     }
@@ -156,6 +160,19 @@ impl Database for FaultyDatabase {
             }))
         };
         self.faults.run(self.call("burn"), deadline, self.inner.burn(login, stamp, deadline), Some(later)).await
+    }
+
+    async fn end_window(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, stamp) = (Arc::clone(&self.inner), OwnedStamp::of(stamp));
+            let (user, password) = (login.user.to_owned(), login.password.clone());
+            Ok(Box::pin(async move {
+                let login = Login { user: &user, password: &password };
+                drop(inner.end_window(login, stamp.stamp(), Deadline::after(DELIVERY)).await);
+            }))
+        };
+        let call = self.inner.end_window(login, stamp, deadline);
+        self.faults.run(self.call("end_window"), deadline, call, Some(later)).await
     }
 
     async fn prepare_plan(
@@ -253,6 +270,14 @@ impl SecretStore for FaultyStore {
             Ok(Box::pin(async move { drop(inner.stage(&name, &value, Deadline::after(DELIVERY)).await) }))
         };
         self.faults.run(self.call("stage"), deadline, self.inner.stage(name, value, deadline), Some(later)).await
+    }
+
+    fn stages_as_pending(&self) -> bool {
+        self.inner.stages_as_pending()
+    }
+
+    async fn room(&self, deadline: Deadline) -> PortResult<()> {
+        self.faults.run(self.call("room"), deadline, self.inner.room(deadline), READ).await
     }
 
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {

@@ -1,0 +1,137 @@
+//! Wrong logins are spent sparingly where a server locks accounts: the application would be locked out with us.
+//!
+//! Our own wrong logins of each user since its last right one are in the register, so that no number of restarts spends more. A login
+//! that may be wrong is counted before it is tried; one that ought to be right, only if it was not.
+
+use core::future::Future;
+
+use dizzy_engine::{DatabaseIx, Generation, UserIx};
+
+use super::{OpenSet, number, run::Limits, session::Session};
+use crate::{
+    port::{Certainty, Kind, PortError, PortResult},
+    register::Document,
+};
+
+impl OpenSet {
+    /// Forgets the wrong logins of every user: a person has said that they may be risked again (`recover --retry-logins`).
+    ///
+    /// # Errors
+    /// If the register cannot be read or written.
+    pub async fn forget_wrong_logins(&self, limits: Limits) -> PortResult<()> {
+        let name = &self.config.name;
+        let Some(stored) = self.journal.read(name, limits.journal()).await? else { return Ok(()) };
+        let mut document = Document::parse(&stored.bytes, name).map_err(super::register_error)?;
+        if document.forget_wrong() {
+            self.journal.write(name, Some(&stored.tag), &document.to_bytes(), limits.journal()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How often the count is written again after a lost reply; each time the register is read first.
+const TRIES: u32 = 5;
+
+impl Session<'_> {
+    /// Runs a call that logs in as `user` with the password of `generation`, within the user's budget of wrong logins.
+    pub(super) async fn within_attempts<T>(
+        &self,
+        ix: DatabaseIx,
+        user: UserIx,
+        generation: Generation,
+        call: impl Future<Output = PortResult<T>>,
+    ) -> PortResult<T> {
+        let Some(allowed) = self.database(ix)?.wrong_logins_allowed() else { return call.await };
+        let name = self.user_name(ix, user)?;
+        if self.wrong_logins(ix, &name) >= allowed {
+            return Err(PortError::refused(
+                Kind::Locked,
+                format!(
+                    "{allowed} logins as {name} were wrong or never answered; another could lock the account for the application too"
+                ),
+            )
+            .with_code(super::ATTEMPTS_SPENT)
+            .with_hint(format!(
+                "see which password works (`dizzy-keys status {set}` names the candidates), then `dizzy-keys recover --retry-logins {set}`",
+                set = self.set.config.name
+            )));
+        }
+        let sure = self.is_sure(ix, user, &name, generation);
+        if !sure {
+            self.count_wrong(ix, &name, |wrong| wrong.saturating_add(1)).await?;
+        }
+        let result = call.await;
+        match &result {
+            Ok(_) => {
+                self.state().proven.insert((ix.0, user, generation));
+                // Written at once: a worker that is killed again and again here must not use up the budget by being right.
+                if self.wrong_logins(ix, &name) > 0 {
+                    self.count_wrong(ix, &name, |_| 0).await?;
+                }
+            }
+            Err(error) if error.kind == Kind::Credential => {
+                self.state().proven.remove(&(ix.0, user, generation));
+                if sure {
+                    self.count_wrong(ix, &name, |wrong| wrong.saturating_add(1)).await?;
+                }
+            }
+            // The password was never looked at.
+            Err(error) if error.certainty == Certainty::Refused && !sure => {
+                self.count_wrong(ix, &name, |wrong| wrong.saturating_sub(1)).await?;
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Whether the register or this run has seen this password work, and nothing was sent since.
+    fn is_sure(&self, ix: DatabaseIx, user: UserIx, name: &str, generation: Generation) -> bool {
+        let state = self.state();
+        let Some((document, _)) = &state.register else { return false };
+        let entry = document.databases.get(self.set.name_at(ix)).and_then(|d| d.users.get(name));
+        let recorded = entry.is_some_and(|u| u.known == Some(number(generation)) && u.maybe.is_empty());
+        recorded || state.proven.contains(&(ix.0, user, generation))
+    }
+
+    fn wrong_logins(&self, ix: DatabaseIx, user: &str) -> u32 {
+        let state = self.state();
+        let Some((document, _)) = &state.register else { return 0 };
+        document.databases.get(self.set.name_at(ix)).and_then(|d| d.users.get(user)).map_or(0, |u| u.wrong)
+    }
+
+    /// Writes the changed count into the register. Nothing else of it changes, so the engine's own writes fit on either.
+    async fn count_wrong(&self, ix: DatabaseIx, user: &str, change: impl Fn(u32) -> u32) -> PortResult<()> {
+        // Databases are asked side by side, and each write needs the tag of the one before.
+        let _writing = self.counting.lock().await;
+        let database = self.set.name_at(ix);
+        let set = &self.set.config.name;
+        let count = change(self.wrong_logins(ix, user));
+        for _ in 0..TRIES {
+            let Some((mut document, tag)) = self.state().register.clone() else { return Ok(()) };
+            let before = document.clone();
+            document.set_wrong(database, user, count);
+            let written = self.set.journal.write(set, Some(&tag), &document.to_bytes(), self.limits.journal()).await;
+            match written {
+                Ok(tag) => {
+                    self.state().register = Some((document, tag));
+                    return Ok(());
+                }
+                Err(error) if error.certainty == Certainty::Unknown => {
+                    let Some(stored) = self.set.journal.read(set, self.limits.journal()).await? else { break };
+                    let found = Document::parse(&stored.bytes, set).map_err(super::register_error)?;
+                    if found != document && found != before {
+                        break;
+                    }
+                    let done = found == document;
+                    self.state().register = Some((found, stored.tag));
+                    if done {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind == Kind::Conflict => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(PortError::refused(Kind::Busy, "write the count of wrong logins: another worker has the register"))
+    }
+}

@@ -1,0 +1,39 @@
+//! The engine's plan of a set: what the configuration says, what the adapters are, and what is known of rollover windows.
+//!
+//! How long a window lasts and whether it can be ended is the server's business. It is looked at before every rotation and
+//! recorded with the Intent, so that whoever finishes the rotation reckons with the same window.
+
+use dizzy_engine::{DatabasePlan, Plan, StorePlan, Strategy};
+
+use super::OpenSet;
+use crate::register::{Document, RolloverDocument};
+
+/// Longest window that a server may have, in milliseconds: 60 days (Oracle Database Security Guide, "Configuring Gradual Database
+/// Password Rollover": `PASSWORD_ROLLOVER_TIME` is at most 60). Assumed as long as nothing is recorded.
+const LONGEST_WINDOW_MS: i64 = 60 * 86_400_000;
+
+impl OpenSet {
+    /// The engine's plan, with what `document` records of rollover windows, unless `seen` knows it better.
+    pub(super) fn plan_with(
+        &self,
+        document: Option<&Document>,
+        seen: impl Fn(usize) -> Option<RolloverDocument>,
+    ) -> Plan {
+        let mut databases = Vec::new();
+        for (at, (config, port)) in self.config.databases.iter().zip(&self.databases).enumerate() {
+            let mut plan = DatabasePlan::new(config.strategy, port.capability());
+            if config.strategy == Strategy::Rollover {
+                let recorded = || document?.databases.get(&config.name)?.rollover;
+                let facts = seen(at).or_else(recorded);
+                plan.ends_windows = facts.is_some_and(|f| f.can_end);
+                plan.window_ms = facts.map_or(LONGEST_WINDOW_MS, |f| f.length_ms);
+            }
+            databases.push(plan);
+        }
+        // Consumers of a `single` may try PENDING next; elsewhere only a store that cannot do without it moves it.
+        let any_single = databases.iter().any(|d| d.strategy == Strategy::Single);
+        let stores = self.secrets.iter().map(|s| StorePlan { announce: any_single || s.store.stages_as_pending() });
+        let stores = stores.collect();
+        Plan::new(databases, stores)
+    }
+}
