@@ -20,6 +20,9 @@ pub const MIN_LENGTH: usize = 12;
 pub const MAX_LENGTH: usize = 128;
 /// Length without a configured one: about 190 bits.
 pub const DEFAULT_LENGTH: usize = 32;
+/// Longest password of an Oracle user, and its default length: 30 bytes up to 21c, and 12 to 30 characters in Autonomous Database
+/// (Oracle documentation: "About User Passwords on Autonomous Database").
+pub const ORACLE_LENGTH: usize = 30;
 /// Fewest bits that a policy may leave: a SCRAM verifier that leaks can be searched offline at some 10^7 guesses per second
 /// and graphics card, so 64 bits keep a thousand of them busy for decades.
 pub const MIN_ENTROPY_BITS: f64 = 64.0;
@@ -31,7 +34,7 @@ const MAX_DRAWS: usize = 1024;
 const MIN_ACCEPTANCE: f64 = 0.05;
 /// Names shorter than this are not looked for: they occur in good passwords by chance.
 const MIN_NAME: usize = 3;
-/// Names that a password must not contain: two users, forwards and backwards.
+/// Names per database that a password must not contain: two users, forwards and backwards.
 const MAX_NAMES: usize = 4;
 
 /// A class of characters.
@@ -98,6 +101,9 @@ pub enum PolicyError {
     /// A class without a character left.
     #[error("`exclude` leaves no character of class `{0}`")]
     Emptied(Class),
+    /// Databases that share a password demand a class that another of them forbids.
+    #[error("no password satisfies the rules of every database: one demands characters that another excludes")]
+    Contradiction,
     /// So few characters are left that most draws would miss a class or contain a user's name.
     #[error("so few characters are allowed that hardly any text of {length} of them would do")]
     Narrow {
@@ -124,6 +130,8 @@ pub struct Policy {
     first: Vec<u8>,
     /// What the other characters are drawn from.
     rest: Vec<u8>,
+    /// How many names a password must not contain.
+    names: usize,
     entropy_bits: f64,
 }
 
@@ -136,7 +144,43 @@ impl Policy {
         if !(MIN_LENGTH..=MAX_LENGTH).contains(&length) {
             return Err(PolicyError::Length(length));
         }
-        let policy = Self::unchecked(length, classes, exclude)?;
+        Self::unchecked(length, classes, exclude)?.checked()
+    }
+
+    /// What satisfies every one of `policies`: the shortest length, characters that all allow, every class that one of them demands.
+    ///
+    /// # Errors
+    /// [`PolicyError`] if they contradict each other, or leave too little.
+    pub fn shared(policies: &[&Self]) -> Result<Self, PolicyError> {
+        let everywhere = |c: &u8, of: fn(&Self) -> &Vec<u8>| policies.iter().all(|policy| of(policy).contains(c));
+        let alphabet = |of: fn(&Self) -> &Vec<u8>| {
+            let first = policies.first().map(|policy| of(policy).clone()).unwrap_or_default();
+            first.into_iter().filter(|c| everywhere(c, of)).collect::<Vec<u8>>()
+        };
+        let (first, rest) = (alphabet(|policy| &policy.first), alphabet(|policy| &policy.rest));
+        if first.is_empty() {
+            return Err(PolicyError::NoLetters);
+        }
+        let mut classes: Vec<Vec<u8>> = Vec::new();
+        for class in policies.iter().flat_map(|policy| &policy.classes) {
+            let allowed: Vec<u8> = class.iter().copied().filter(|c| rest.contains(c)).collect();
+            if allowed.is_empty() {
+                return Err(PolicyError::Contradiction);
+            }
+            if !classes.contains(&allowed) {
+                classes.push(allowed);
+            }
+        }
+        let length = policies.iter().map(|policy| policy.length).min().unwrap_or(DEFAULT_LENGTH);
+        let names = MAX_NAMES.saturating_mul(policies.len());
+        let mut policy = Self { length, classes, first, rest, names, entropy_bits: 0.0 };
+        policy.entropy_bits = policy.draw_bits() + policy.acceptance().log2();
+        policy.checked()
+    }
+
+    fn checked(self) -> Result<Self, PolicyError> {
+        let length = self.length;
+        let policy = self;
         if policy.acceptance() - policy.name_share() < MIN_ACCEPTANCE {
             return Err(PolicyError::Narrow { length });
         }
@@ -158,7 +202,7 @@ impl Policy {
         self.length
     }
 
-    /// Draws a password that does not contain any of `names` (the users', at most two), forwards or backwards, in whatever case;
+    /// Draws a password that does not contain any of `names` (the users', at most two per database), forwards or backwards, in whatever case;
     /// names of one or two characters are ignored. Servers' own password rules ask for this.
     ///
     /// # Errors
@@ -200,7 +244,7 @@ impl Policy {
         if first.is_empty() {
             return Err(PolicyError::NoLetters);
         }
-        let mut policy = Self { length, rest: classes.concat(), classes, first, entropy_bits: 0.0 };
+        let mut policy = Self { length, rest: classes.concat(), classes, first, names: MAX_NAMES, entropy_bits: 0.0 };
         policy.entropy_bits = policy.draw_bits() + policy.acceptance().log2();
         Ok(policy)
     }
@@ -226,7 +270,7 @@ impl Policy {
         share
     }
 
-    /// An upper bound of the share of draws that contain one of [`MAX_NAMES`] names: each could stand at any place, and its
+    /// An upper bound of the share of draws that contain one of the forbidden names: each could stand at any place, and its
     /// characters are met at most as often as the likeliest one, in either case.
     fn name_share(&self) -> f64 {
         let likeliest = |alphabet: &[u8]| {
@@ -236,7 +280,7 @@ impl Policy {
         let places = count((self.length + 1).saturating_sub(MIN_NAME));
         let match_rest = likeliest(&self.rest);
         let match_first = likeliest(&self.first).max(match_rest);
-        count(MAX_NAMES) * ((places - 1.0) * match_rest.powi(3) + match_first * match_rest.powi(2))
+        count(self.names) * ((places - 1.0) * match_rest.powi(3) + match_first * match_rest.powi(2))
     }
 
     fn draw(&self, pool: &mut Pool<'_>) -> PortResult<Zeroizing<String>> {
@@ -317,6 +361,28 @@ mod tests {
 
     use super::*;
     use crate::port::SystemRandomness;
+
+    #[test]
+    fn a_shared_password_satisfies_every_database() {
+        let postgres = Policy::new(32, &Class::ALL, "").unwrap();
+        let oracle = Policy::new(30, &[Class::Lower, Class::Upper, Class::Digit], "lI1O0").unwrap();
+        assert_eq!(
+            Policy::shared(&[&postgres, &oracle]),
+            Err(PolicyError::Contradiction),
+            "symbols: demanded, excluded"
+        );
+        let postgres = Policy::new(32, &[Class::Lower, Class::Digit], "").unwrap();
+        let lower = Policy::new(40, &[Class::Lower, Class::Digit], "abc").unwrap();
+        let shared = Policy::shared(&[&postgres, &lower]).unwrap();
+        assert_eq!(shared.length(), 32);
+        for _ in 0..50 {
+            let password = shared.generate(&Known(Mutex::new(17)), &["orders", "ORDERS"]).unwrap();
+            let text = password.expose();
+            assert!(postgres.fits(text.as_bytes()) && lower.fits(text.as_bytes()), "each demand is met");
+            assert!(!text.contains(['a', 'b', 'c']), "and each exclusion");
+        }
+        assert_eq!(Policy::shared(&[&postgres]).unwrap().entropy_bits(), postgres.entropy_bits());
+    }
 
     /// A xorshift generator: the same bytes in every run.
     struct Known(Mutex<u64>);

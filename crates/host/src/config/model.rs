@@ -116,6 +116,8 @@ pub struct SetModel {
     pub min_interval: Option<String>,
     /// What to do if the idle user still has sessions when it is about to be changed (default `wait`).
     pub on_active_sessions: Option<OnActiveSessions>,
+    /// Whether each database gets a password of its own, or all share one that satisfies the rules of each (default `each`).
+    pub passwords: Option<Passwords>,
     /// The databases, by name. In a `blob` secret each has its object under this name.
     #[serde(default)]
     pub databases: BTreeMap<String, DatabaseModel>,
@@ -135,6 +137,17 @@ pub enum OnActiveSessions {
     Warn,
     /// Refuse at once.
     Refuse,
+}
+
+/// How many passwords a generation of a set has.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Passwords {
+    /// One per database.
+    #[default]
+    Each,
+    /// One for all databases. Who learns it can log in to all of them.
+    Shared,
 }
 
 /// A database: one account, or a pair of accounts, on one server.
@@ -200,7 +213,7 @@ pub enum StrategyModel {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordModel {
-    /// Characters, 12 to 128 (default 32).
+    /// Characters, 12 to 128 (default 32); Oracle: 12 to 30 (default 30).
     pub length: Option<u16>,
     /// At least one character of each (default: all four). Symbols are `-`, `.`, `_` and `~`.
     pub classes: Option<Vec<ClassModel>>,

@@ -11,8 +11,8 @@ use super::{
     MAX_DATABASES, MAX_SECRETS,
     error::ConfigError,
     model::{
-        AuditModel, ClassModel, DatabaseModel, Engine, FormatModel, Model, OciModel, PasswordModel, SecretModel,
-        SetModel, StrategyModel,
+        AuditModel, ClassModel, DatabaseModel, Engine, FormatModel, Model, OciModel, PasswordModel, Passwords,
+        SecretModel, SetModel, StrategyModel,
     },
     resolved::{Adapter, Audit, Config, Database, Need, Oci, Place, RotationSet, Secret, Wallet},
     schedule::{self, Rule, Schedule, Window},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     document::Format,
-    password::{Class, DEFAULT_LENGTH, Policy},
+    password::{Class, DEFAULT_LENGTH, MAX_LENGTH, ORACLE_LENGTH, Policy},
     reference::Reference,
 };
 
@@ -131,6 +131,19 @@ fn rotation_set(at: &At<'_>, name: &str, model: SetModel, needs: &mut Vec<Need>)
     let databases = databases(&at.key("databases"), model.databases, needs)?;
     let secrets = secrets(&at.key("secrets"), model.secrets, &databases, needs)?;
     every_database_is_covered(&at.key("secrets"), &databases, &secrets)?;
+    let shared_password = match model.passwords.unwrap_or_default() {
+        Passwords::Each => None,
+        Passwords::Shared => {
+            let policies: Vec<&Policy> = databases.iter().map(|database| &database.password).collect();
+            let shared = Policy::shared(&policies);
+            Some(shared.map_err(|error| {
+                at.key("passwords").wrong(
+                    error.to_string(),
+                    "make the `password` tables of the databases agree, or use passwords = \"each\"",
+                )
+            })?)
+        }
+    };
     for need in needs.iter_mut().skip(before) {
         need.set = Some(name.to_owned());
     }
@@ -138,6 +151,7 @@ fn rotation_set(at: &At<'_>, name: &str, model: SetModel, needs: &mut Vec<Need>)
         name: name.to_owned(),
         schedule,
         on_active_sessions: model.on_active_sessions.unwrap_or_default(),
+        shared_password,
         databases,
         secrets,
     })
@@ -271,7 +285,7 @@ fn database(at: &At<'_>, name: String, model: DatabaseModel, needs: &mut Vec<Nee
         admin,
         connect_timeout: time("connect_timeout", model.connect_timeout, &CONNECT, DEFAULT_CONNECT)?,
         statement_timeout: time("statement_timeout", model.statement_timeout, &STATEMENT, DEFAULT_STATEMENT)?,
-        password: policy(&at.key("password"), model.password)?,
+        password: policy(&at.key("password"), model.engine, model.password)?,
     })
 }
 
@@ -354,9 +368,19 @@ fn strategy(at: &At<'_>, engine: Engine, users: usize, written: Option<StrategyM
     }
 }
 
-fn policy(at: &At<'_>, model: PasswordModel) -> Resolved<Policy> {
-    if matches!(model, PasswordModel { length: None, classes: None, exclude: None }) {
+fn policy(at: &At<'_>, engine: Engine, model: PasswordModel) -> Resolved<Policy> {
+    let (default, longest) = match engine {
+        Engine::Oracle => (ORACLE_LENGTH, ORACLE_LENGTH),
+        Engine::Postgres => (DEFAULT_LENGTH, MAX_LENGTH),
+    };
+    if engine == Engine::Postgres && matches!(model, PasswordModel { length: None, classes: None, exclude: None }) {
         return Ok(Policy::default());
+    }
+    if model.length.is_some_and(|length| usize::from(length) > longest && usize::from(length) <= MAX_LENGTH) {
+        return Err(at.key("length").wrong(
+            format!("an Oracle password has at most {longest} characters here"),
+            "longer ones work in some versions only; Autonomous Database takes 12 to 30",
+        ));
     }
     let classes: Vec<Class> = match &model.classes {
         None => Class::ALL.to_vec(),
@@ -377,7 +401,7 @@ fn policy(at: &At<'_>, model: PasswordModel) -> Resolved<Policy> {
         None => classes.into_iter().filter(|class| !emptied(class)).collect(),
         Some(_) => classes,
     };
-    let length = model.length.map_or(DEFAULT_LENGTH, usize::from);
+    let length = model.length.map_or(default, usize::from);
     Policy::new(length, &classes, &exclude)
         .map_err(|error| ConfigError { hint: None, ..at.wrong(error.to_string(), "") })
 }

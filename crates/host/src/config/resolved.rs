@@ -102,6 +102,8 @@ pub struct RotationSet {
     pub schedule: Schedule,
     /// What to do about sessions of the idle user.
     pub on_active_sessions: OnActiveSessions,
+    /// What the one password of all databases looks like; `None`: each database has its own.
+    pub shared_password: Option<Policy>,
     /// The databases, in the order of their names; one to [`MAX_DATABASES`](super::MAX_DATABASES).
     pub databases: Vec<Database>,
     /// The secrets, in the order of the file; one to [`MAX_SECRETS`](super::MAX_SECRETS).

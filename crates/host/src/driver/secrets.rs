@@ -12,6 +12,7 @@ use crate::{
     config::Engine,
     document::{Credential, Endpoint, Entry, SecretDocument},
     port::{Kind, Labels, Login, PortError, PortResult, StoredVersion, VersionId, VersionName},
+    secret::Password,
 };
 
 /// How often a store is asked again when it shows an older version than recorded: its reads are eventually consistent
@@ -210,12 +211,31 @@ impl Session<'_> {
                 PortError::refused(Kind::NotFound, "read the generation from the secret that was staged before")
             });
         }
+        let password = self.password_to_stage(at, generation).await?;
         let plan = self.plan().database(ix);
         let user = plan.and_then(|plan| register.user_of(plan, ix, generation)).ok_or_else(no_register)?;
         let username = config.users.get(usize::from(user.0)).cloned().unwrap_or_default();
-        let names: Vec<&str> = config.users.iter().map(String::as_str).collect();
-        let password = config.password.generate(self.set.randomness.as_ref(), &names)?;
         Ok(Credential { username, password, host: None, port: None, dbname: None, service: None })
+    }
+
+    /// The password of a generation that no secret has yet: drawn here, unless databases share one that is drawn already.
+    async fn password_to_stage(&self, at: usize, generation: Generation) -> PortResult<Password> {
+        let randomness = self.set.randomness.as_ref();
+        let Some(shared) = &self.set.config.shared_password else {
+            let (_, config) = self.covered(at)?;
+            let names: Vec<&str> = config.users.iter().map(String::as_str).collect();
+            return config.password.generate(randomness, &names);
+        };
+        // The database whose secret is staged first decides; it is staged again before the others whoever takes over.
+        let all = 0..self.set.databases.len();
+        let decides = all.min_by_key(|at| (self.set.lead(*at), *at)).unwrap_or(at);
+        if at != decides {
+            let (ix, _) = self.covered(decides)?;
+            let known = self.load(ix, generation).await?;
+            return known.map(|c| c.password).ok_or_else(|| missing_version(generation));
+        }
+        let names: Vec<&str> = self.set.config.databases.iter().flat_map(|d| &d.users).map(String::as_str).collect();
+        shared.generate(randomness, &names)
     }
 
     /// A version of this generation is there from an earlier attempt: its credentials count, ours are dropped.

@@ -257,6 +257,25 @@ async fn a_set_without_a_register_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn databases_may_share_one_password() {
+    let mut place = Place::adopted([ALTERNATING, SINGLE_CAS], 6).await;
+    let set = place.config.sets.get_mut("orders").unwrap();
+    let policies: Vec<_> = set.databases.iter().map(|d| d.password.clone()).collect();
+    set.shared_password = Some(crate::password::Policy::shared(&policies.iter().collect::<Vec<_>>()).unwrap());
+    // Killed after the first secret was staged: whoever takes over reads the password from there.
+    let crash = Faults::plan([Fault::nth_of("store.stage:aws-sm:one", 0, Form::CrashAfter)]);
+    place.run(Goal::Rotate, &crash).await;
+    assert_eq!(crash.hits(), 1);
+    tokio::time::advance(std::time::Duration::from_secs(31)).await;
+    let report = place.run(Goal::Rotate, &Faults::none()).await;
+    assert!(matches!(report.finish, Finish::Rotated(_)), "{report:?}");
+    place.assert_at_rest("with one password");
+    let document = SecretDocument::parse(place.world.stores[0].published().unwrap()).unwrap();
+    let password = |name| document.credential(name, crate::document::Format::Blob).unwrap().password;
+    assert!(password("alpha") == password("delta"), "both databases have the same password");
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_logins_are_spent_sparingly_and_never_by_restarting() {
     let place = Place::adopted([ALTERNATING, SINGLE_CAS], 3).await;
     let delta = &place.world.databases[1];
