@@ -1,0 +1,224 @@
+//! Where each service of OCI is: its public address by region and realm, or the one that the user set.
+//!
+//! Names and domains as in Oracle's Python SDK (`service_endpoints.py` and `regions_definitions.py` of oci 2.189.0).
+//! There is no plaintext fallback: http is for emulators on the same machine.
+
+use core::net::IpAddr;
+
+use dizzy_host::port::{Kind, PortError, PortResult};
+use http::Uri;
+
+/// The services that are called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Service {
+    /// Reading secrets.
+    Secrets,
+    /// Managing secrets.
+    Vaults,
+    /// Objects.
+    ObjectStorage,
+}
+
+/// Addresses that are set explicitly (`[oci.endpoints]`, `OCI_ENDPOINT_*`): scheme, host and port. The API version is added.
+/// Plain http is accepted for loopback addresses only.
+#[derive(Clone, Debug, Default)]
+pub struct OciEndpoints {
+    /// Reading secrets (`OCI_ENDPOINT_SECRETS`).
+    pub secrets: Option<String>,
+    /// Managing secrets (`OCI_ENDPOINT_VAULTS`).
+    pub vaults: Option<String>,
+    /// Objects (`OCI_ENDPOINT_OBJECTSTORAGE`).
+    pub object_storage: Option<String>,
+}
+
+/// Which region, and the domain of its realm.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) region: Option<String>,
+    pub(crate) realm_domain: Option<String>,
+}
+
+/// An address to which paths are appended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Base {
+    /// `https://vaults.us-ashburn-1.oci.oraclecloud.com`, without a slash at the end.
+    pub(crate) origin: String,
+    /// What the `host` header says: `vaults.us-ashburn-1.oci.oraclecloud.com`, with the port if one is written.
+    pub(crate) host: String,
+    /// What stands before every path: the version of the API, and what an override put before it.
+    pub(crate) prefix: String,
+}
+
+impl Service {
+    const fn variable(self) -> &'static str {
+        match self {
+            Self::Secrets => "OCI_ENDPOINT_SECRETS",
+            Self::Vaults => "OCI_ENDPOINT_VAULTS",
+            Self::ObjectStorage => "OCI_ENDPOINT_OBJECTSTORAGE",
+        }
+    }
+
+    const fn version(self) -> &'static str {
+        match self {
+            Self::Secrets => "/20190301",
+            Self::Vaults => "/20180608",
+            Self::ObjectStorage => "",
+        }
+    }
+
+    fn public(self, region: &str, domain: &str) -> String {
+        match self {
+            Self::Secrets => format!("https://secrets.vaults.{region}.oci.{domain}"),
+            Self::Vaults => format!("https://vaults.{region}.oci.{domain}"),
+            Self::ObjectStorage => format!("https://objectstorage.{region}.{domain}"),
+        }
+    }
+}
+
+impl OciEndpoints {
+    /// The address of a service.
+    ///
+    /// # Errors
+    /// `Denied` if no region is known, `Tls` if the address that was set is not https.
+    pub(crate) fn base(&self, service: Service, place: &Place) -> PortResult<Base> {
+        let set = match service {
+            Service::Secrets => &self.secrets,
+            Service::Vaults => &self.vaults,
+            Service::ObjectStorage => &self.object_storage,
+        };
+        if let Some(address) = set {
+            return parse(address, service);
+        }
+        let region = place.region.as_deref().ok_or_else(|| {
+            PortError::refused(Kind::Denied, "find the OCI region: there is none")
+                .with_hint("set `region` in the profile of OCI's configuration file")
+        })?;
+        let domain = place.realm_domain.as_deref().unwrap_or_else(|| realm_domain(region));
+        let is_name = |text: &str, more: &[u8]| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || more.contains(&b))
+        };
+        if !is_name(region, b"-") || !is_name(domain, b"-.") {
+            return Err(PortError::refused(Kind::Denied, "find the OCI region: its name cannot be right")
+                .with_hint("a region is called like us-ashburn-1"));
+        }
+        parse(&service.public(region, domain), service)
+    }
+}
+
+fn parse(address: &str, service: Service) -> PortResult<Base> {
+    let refused = || {
+        let what = format!("use the endpoint of {}: it is not https", service.variable());
+        PortError::refused(Kind::Tls, what)
+            .with_hint("the endpoint must begin with https://; http:// is accepted for loopback addresses only")
+    };
+    let uri: Uri = address.parse().map_err(|_| refused())?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(refused()) };
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let allowed = scheme == "https" || scheme == "http" && is_loopback;
+    if !allowed || authority.as_str().contains('@') || uri.query().is_some() {
+        return Err(refused());
+    }
+    Ok(Base {
+        origin: format!("{scheme}://{authority}"),
+        host: authority.to_string(),
+        prefix: format!("{}{}", uri.path().trim_end_matches('/'), service.version()),
+    })
+}
+
+/// The second-level domain of the realm that a region is in. A region that is not listed is taken for one of the commercial
+/// realm, which gets all the additions; for others, the realm's domain can be set.
+fn realm_domain(region: &str) -> &'static str {
+    REALMS.iter().find(|(_, regions)| regions.contains(&region)).map_or("oraclecloud.com", |(domain, _)| domain)
+}
+
+const REALMS: &[(&str, &[&str])] = &[
+    ("oraclegovcloud.com", &["us-langley-1", "us-luke-1", "us-gov-ashburn-1", "us-gov-chicago-1", "us-gov-phoenix-1"]),
+    ("oraclegovcloud.uk", &["uk-gov-london-1", "uk-gov-cardiff-1"]),
+    ("oraclecloud8.com", &["ap-chiyoda-1", "ap-ibaraki-1"]),
+    ("oraclecloud9.com", &["me-dcc-muscat-1", "me-ibri-1"]),
+    ("oraclecloud10.com", &["ap-dcc-canberra-1"]),
+    (
+        "oraclecloud14.com",
+        &[
+            "eu-dcc-milan-1",
+            "eu-dcc-milan-2",
+            "eu-dcc-dublin-1",
+            "eu-dcc-dublin-2",
+            "eu-dcc-rating-1",
+            "eu-dcc-rating-2",
+        ],
+    ),
+    ("oraclecloud15.com", &["ap-dcc-gazipur-1"]),
+    ("oraclecloud.eu", &["eu-madrid-2", "eu-frankfurt-2"]),
+    ("oraclecloud20.com", &["eu-jovanovac-1"]),
+    ("oraclecloud21.com", &["me-dcc-doha-1", "me-alrayyan-1"]),
+    ("oraclecloud23.com", &["us-somerset-1", "us-thames-1"]),
+    ("oraclecloud24.com", &["eu-dcc-zurich-1", "eu-crissier-1"]),
+    ("oraclecloud26.com", &["me-abudhabi-3", "me-alain-1"]),
+    ("oraclecloud29.com", &["me-abudhabi-2", "me-abudhabi-4"]),
+    ("oraclecloud35.com", &["ap-seoul-2", "ap-suwon-1", "ap-chuncheon-2"]),
+    ("oraclecloud42.com", &["us-ashburn-2", "us-newark-1"]),
+    ("oraclecloud51.com", &["eu-budapest-1"]),
+    ("oraclecloud52.com", &["sa-riodejaneiro-1"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(region: Option<&str>) -> Place {
+        Place { region: region.map(str::to_owned), realm_domain: None }
+    }
+
+    #[test]
+    fn every_service_has_its_address_in_every_realm() {
+        let none = OciEndpoints::default();
+        for (service, region, origin, prefix) in [
+            (Service::Secrets, "us-ashburn-1", "https://secrets.vaults.us-ashburn-1.oci.oraclecloud.com", "/20190301"),
+            (Service::Vaults, "eu-frankfurt-2", "https://vaults.eu-frankfurt-2.oci.oraclecloud.eu", "/20180608"),
+            (Service::ObjectStorage, "uk-gov-london-1", "https://objectstorage.uk-gov-london-1.oraclegovcloud.uk", ""),
+            (Service::ObjectStorage, "xx-future-7", "https://objectstorage.xx-future-7.oraclecloud.com", ""),
+        ] {
+            let base = none.base(service, &place(Some(region))).unwrap();
+            assert_eq!((base.origin.as_str(), base.prefix.as_str()), (origin, prefix));
+        }
+        let elsewhere = Place { realm_domain: Some("oraclecloud99.com".to_owned()), ..place(Some("xx-far-1")) };
+        assert_eq!(none.base(Service::Vaults, &elsewhere).unwrap().host, "vaults.xx-far-1.oci.oraclecloud99.com");
+    }
+
+    #[test]
+    fn without_a_region_or_with_a_strange_one_nothing_is_called() {
+        for region in [None, Some(""), Some("us-ashburn-1.example.com/"), Some("US"), Some("a@b")] {
+            let error = OciEndpoints::default().base(Service::Vaults, &place(region)).unwrap_err();
+            assert_eq!(error.kind, Kind::Denied, "{region:?}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for (address, host, prefix) in [
+            ("https://vpce.example.com", "vpce.example.com", "/20180608"),
+            ("https://vpce.example.com:8443/", "vpce.example.com:8443", "/20180608"),
+            ("http://127.0.0.1:5000/oci/", "127.0.0.1:5000", "/oci/20180608"),
+            ("http://[::1]:80", "[::1]:80", "/20180608"),
+        ] {
+            let set = OciEndpoints { vaults: Some(address.to_owned()), ..OciEndpoints::default() };
+            let base = set.base(Service::Vaults, &place(None)).unwrap();
+            assert_eq!((base.host.as_str(), base.prefix.as_str()), (host, prefix), "{address}");
+        }
+        for address in [
+            "http://10.0.0.1",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com:80",
+            "ftp://127.0.0.1",
+            "vaults.example.com",
+            "https://user@example.com",
+            "https://example.com/?a",
+            "",
+        ] {
+            let set = OciEndpoints { vaults: Some(address.to_owned()), ..OciEndpoints::default() };
+            assert_eq!(set.base(Service::Vaults, &place(None)).unwrap_err().kind, Kind::Tls, "{address}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One HTTP exchange: connect, send, read at most so much. Knows nothing of signatures or OCI.
+//!
+//! HTTP/1.1 over TLS by rustls on aws-lc-rs, verified against Mozilla's roots built into the program and roots that are added;
+//! no proxies, no redirects. How far a request got is kept, because it decides whether a failed write can have happened.
+
+use core::{
+    error::Error,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use dizzy_host::port::{Kind, PortError, PortResult};
+use http::{HeaderMap, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use tokio::time::timeout;
+use tower_service::Service;
+use zeroize::Zeroizing;
+
+/// Name, TCP and TLS together; longer than any healthy handshake within or between regions.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// Connections that nobody used for longer are not used again: a container that was frozen in between (OCI Functions does that
+/// after each call) finds them dead, and a request on a dead connection ends as unknown.
+const IDLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The connection pool.
+pub(crate) struct Transport {
+    client: Client<Limited, Full<Bytes>>,
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// How far an exchange got that has no answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Broken {
+    /// No connection was made: no byte of the request left.
+    NotConnected,
+    /// TLS could not be verified: no byte of the request left.
+    NotTrusted,
+    /// It broke with the request on its way, or while the answer was read.
+    Midway,
+    /// The answer is longer than any that is expected.
+    TooLong,
+}
+
+impl Transport {
+    /// A pool that trusts Mozilla's roots and those in `extra_roots` (PEM).
+    ///
+    /// # Errors
+    /// `Tls` if `extra_roots` holds no certificate, or one that cannot be read.
+    pub(crate) fn new(extra_roots: Option<&[u8]>) -> PortResult<Self> {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|_| PortError::refused(Kind::Tls, "set up TLS for OCI"))?
+            .with_root_certificates(roots(extra_roots)?)
+            .with_no_client_auth();
+        // Plain http is for loopback: `endpoints` lets no other through.
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_LIMIT).build(Limited(connector));
+        Ok(Self { client })
+    }
+
+    /// Sends a request and reads an answer of at most `limit` bytes.
+    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, Broken> {
+        let answer = self.client.request(request).await.map_err(|error| how_far(&error))?;
+        let (parts, mut stream) = answer.into_parts();
+        // Never grows past what was reserved, so that no unwiped copy is left behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(limit));
+        while let Some(frame) = stream.frame().await {
+            let Ok(part) = frame.map_err(|_| Broken::Midway)?.into_data() else { continue };
+            if body.len() + part.len() > limit {
+                return Err(Broken::TooLong);
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+fn how_far(error: &hyper_util::client::legacy::Error) -> Broken {
+    if !error.is_connect() {
+        return Broken::Midway;
+    }
+    if caused_by_tls(error) { Broken::NotTrusted } else { Broken::NotConnected }
+}
+
+/// Whether rustls is in the chain of causes, also inside of I/O errors, which hide theirs.
+fn caused_by_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    for _ in 0..MAX_CAUSES {
+        let Some(error) = next else { return false };
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// Longer than any chain seen, so that a cyclic one ends.
+const MAX_CAUSES: usize = 32;
+
+fn roots(extra: Option<&[u8]>) -> PortResult<RootCertStore> {
+    let refused =
+        || PortError::refused(Kind::Tls, "read the additional root certificates for OCI: not PEM certificates");
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    if let Some(pem) = extra {
+        let before = roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            roots.add(certificate.map_err(|_| refused())?).map_err(|_| refused())?;
+        }
+        if roots.len() == before {
+            return Err(refused());
+        }
+    }
+    Ok(roots)
+}
+
+/// A connector whose connections are made within [`CONNECT_LIMIT`], or count as not made.
+#[derive(Clone)]
+struct Limited(HttpsConnector<HttpConnector>);
+
+type Connection = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Service<Uri> for Limited {
+    type Response = Connection;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Connection, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.0.call(uri);
+        Box::pin(async {
+            timeout(CONNECT_LIMIT, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn additional_roots_that_are_no_certificates_are_refused() {
+        assert!(Transport::new(None).is_ok());
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for pem in ["", "not PEM", broken] {
+            let refused = Transport::new(Some(pem.as_bytes())).map(drop).unwrap_err();
+            assert_eq!(refused.kind, Kind::Tls, "{pem}");
+        }
+    }
+}
