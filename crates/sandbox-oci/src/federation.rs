@@ -1,0 +1,37 @@
+//! `POST /v1/x509`: an instance's certificate becomes a session token for a key that the caller just made.
+//!
+//! Request and answer as the oci Python SDK 2.189.0 sends and reads them. The certificate must be one that the emulator
+//! issued; a chain is not built.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    clock::days_later,
+    http::{Reply, Request, text_field},
+    principals::Principals,
+    route::Operation,
+    signature::{Authorization, Refusal},
+    tokens,
+};
+
+/// Answers the federation call. It checks its own signature: the key is the certificate's.
+pub(crate) fn answer(principals: &Principals, request: &Request, now: Timestamp) -> Result<Reply, Refusal> {
+    let authorization = Authorization::of(request)?;
+    authorization.check_coverage(request, Operation::FederateX509, now)?;
+    let body = request.json().map_err(|_| Refusal::Malformed("the body is no JSON"))?;
+    let der = |field: &str| {
+        let text = text_field(&body, field).ok_or(Refusal::Malformed("a field of the body is missing"))?;
+        STANDARD.decode(text).map_err(|_| Refusal::Malformed("a field of the body is no base64"))
+    };
+    let (certificate, session_key) = (der("certificate")?, der("publicKey")?);
+    let instance = principals.instances.iter().find(|instance| instance.certificate == certificate);
+    let instance = instance.filter(|instance| instance.key_id() == authorization.key_id).ok_or(Refusal::UnknownKey)?;
+    authorization.check_key(request, &instance.key.public())?;
+    let (modulus, exponent) =
+        tokens::components_of(&session_key).ok_or(Refusal::Malformed("publicKey is no RSA key"))?;
+    let token = tokens::issue(&principals.issuer, &instance.name, (&modulus, &exponent), now, days_later(now, 1));
+    let token = token.map_err(|_| Refusal::Token)?;
+    Ok(Reply::json(200, &json!({"token": token})))
+}
