@@ -301,6 +301,12 @@ impl Document {
         }
     }
 
+    /// How many of our logins as a user were wrong, or never answered, since the last right one.
+    #[must_use]
+    pub fn wrong(&self, database: &str, user: &str) -> u32 {
+        self.databases.get(database).and_then(|d| d.users.get(user)).map_or(0, |u| u.wrong)
+    }
+
     /// Records how many of our logins as a user were wrong since the last right one.
     pub fn set_wrong(&mut self, database: &str, user: &str, wrong: u32) {
         if let Some(user) = self.databases.get_mut(database).and_then(|d| d.users.get_mut(user)) {

@@ -131,6 +131,20 @@ async fn database(
         items.push(coded(Level::Error, &config.name, what, Code::ConfigValue));
         return;
     }
+    let wrong = register.map_or(0, |r| r.wrong(&config.name, &credential.username));
+    if port.wrong_logins_allowed().is_some_and(|allowed| wrong >= allowed) {
+        let what = format!(
+            "not tried: {wrong} logins as {} were wrong already, and another could lock the account",
+            credential.username
+        );
+        let mut found = coded(Level::Error, &config.name, what, Code::DatabaseLocked);
+        found.hint = Some(format!(
+            "find out which password works, then `dizzy-keys recover --retry-logins {}`",
+            set.config.name
+        ));
+        items.push(found);
+        return;
+    }
     let deadline = Deadline::after(config.connect_timeout + config.statement_timeout);
     match port.inspect(login, &users, stamp, deadline).await {
         Err(error) => items.push(of_error(Port::Database, &config.name, &error)),

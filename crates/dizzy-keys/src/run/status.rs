@@ -102,7 +102,14 @@ fn fill(row: &mut StatusRow, document: &Document, set: &dizzy_host::config::Rota
         row.attention.push("the configuration of the set has changed since its last run".to_owned());
     }
     for (name, database) in &document.databases {
+        if let Some(until) = database.window.filter(|until| *until > now.0) {
+            let until = Moment(Timestamp(until));
+            row.attention.push(format!("{name}: a rollover window is open until {until}: the old password works too"));
+        }
         for (user, facts) in &database.users {
+            if facts.wrong > 0 {
+                row.attention.push(format!("{name}: {} logins as {user} were wrong or never answered", facts.wrong));
+            }
             if !facts.maybe.is_empty() {
                 let maybe: Vec<String> = facts.maybe.iter().map(|g| format!("g{g}")).collect();
                 let known = facts.known.map_or_else(|| "nothing".to_owned(), |g| format!("g{g}"));

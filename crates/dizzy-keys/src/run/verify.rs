@@ -2,9 +2,10 @@
 
 use dizzy_engine::{Epoch, Generation};
 use dizzy_host::{
-    document::SecretDocument,
+    document::{Credential, SecretDocument},
     driver::{Lease, OpenSet},
-    port::{Deadline, FenceStamp, Kind, Login},
+    port::{Deadline, FenceStamp, Journal as _, Kind, Login},
+    register::Document,
 };
 
 use super::with_set::{block_on, composer};
@@ -22,14 +23,19 @@ pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
         let mut sets = Vec::new();
         for name in &names {
             let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
-            sets.push(VerifiedSet { set: name.clone(), logins: logins(&composer, &set).await? });
+            let stored = composer.journal()?.read(name, Deadline::after(composer.limits().call)).await;
+            // What is published can be tried without a register too.
+            let register = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, name).ok());
+            sets.push(VerifiedSet { set: name.clone(), logins: logins(&composer, &set, register.as_ref()).await? });
         }
         VerifyReport { sets }.conclude(global.output)
     })
 }
 
-async fn logins(composer: &Composer, set: &OpenSet) -> Result<Vec<LoginRow>, Report> {
-    let mut rows = Vec::new();
+async fn logins(composer: &Composer, set: &OpenSet, register: Option<&Document>) -> Result<Vec<LoginRow>, Report> {
+    let mut rows: Vec<LoginRow> = Vec::new();
+    // Two secrets that publish the same wrong credential shall not cost two wrong logins.
+    let mut refused_before: Vec<(usize, Credential, usize)> = Vec::new();
     for (at, secret) in set.secrets.iter().enumerate() {
         let place = set.config.secrets.get(at).map(|s| s.store.to_string()).unwrap_or_default();
         let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -53,6 +59,20 @@ async fn logins(composer: &Composer, set: &OpenSet) -> Result<Vec<LoginRow>, Rep
             };
             match document.credential(&config.name, secret.format) {
                 Ok(credential) => {
+                    row.user = Some(credential.username.clone());
+                    let same = refused_before.iter().find(|(d, c, _)| d == database && c.same_login(&credential));
+                    if let Some(earlier) = same.and_then(|(_, _, at)| rows.get(*at)) {
+                        (row.result, row.why, row.code) = (earlier.result, earlier.why.clone(), earlier.code);
+                        rows.push(row);
+                        continue;
+                    }
+                    let wrong = register.map_or(0, |r| r.wrong(&config.name, &credential.username));
+                    if port.wrong_logins_allowed().is_some_and(|allowed| wrong >= allowed) {
+                        row.why = Some(format!("{wrong} logins were wrong already; another could lock the account"));
+                        row.code = Some(Code::DatabaseLocked.text());
+                        rows.push(row);
+                        continue;
+                    }
                     let login = Login { user: &credential.username, password: &credential.password };
                     let stamp =
                         FenceStamp { set: &set.config.name, register: "", epoch: Epoch(0), generation: Generation(0) };
@@ -60,7 +80,6 @@ async fn logins(composer: &Composer, set: &OpenSet) -> Result<Vec<LoginRow>, Rep
                     let deadline = Deadline::after(config.connect_timeout + config.statement_timeout);
                     let result = port.login(login, stamp, deadline).await;
                     row.ms = Some(composer.clock().now().0.saturating_sub(began.0).unsigned_abs());
-                    row.user = Some(credential.username.clone());
                     match result {
                         Ok(()) => row.result = LoginResult::LoggedIn,
                         Err(error) => {
@@ -70,6 +89,9 @@ async fn logins(composer: &Composer, set: &OpenSet) -> Result<Vec<LoginRow>, Rep
                             let code =
                                 if refused { Code::PublishedRefused } else { Code::of_port(Port::Database, &error) };
                             row.code = Some(code.text());
+                            if refused {
+                                refused_before.push((*database, credential, rows.len()));
+                            }
                         }
                     }
                 }

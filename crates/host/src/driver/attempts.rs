@@ -96,7 +96,7 @@ impl Session<'_> {
     fn wrong_logins(&self, ix: DatabaseIx, user: &str) -> u32 {
         let state = self.state();
         let Some((document, _)) = &state.register else { return 0 };
-        document.databases.get(self.set.name_at(ix)).and_then(|d| d.users.get(user)).map_or(0, |u| u.wrong)
+        document.wrong(self.set.name_at(ix), user)
     }
 
     /// Writes the changed count into the register. Nothing else of it changes, so the engine's own writes fit on either.

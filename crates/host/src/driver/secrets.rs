@@ -21,6 +21,21 @@ const STALE_READS: u32 = 6;
 
 impl Session<'_> {
     pub(super) async fn check_current(&self, store: StoreIx, generation: Generation) -> PortResult<()> {
+        let Some(current) = self.recorded_current(store, generation).await? else {
+            return Err(PortError::refused(
+                Kind::Conflict,
+                format!("CURRENT is not the version of generation {} that the register records", number(generation)),
+            )
+            .with_hint(
+                "somebody else changed the secret; compare its versions with `dizzy-keys status`, and put CURRENT back",
+            ));
+        };
+        self.secret(store)?.store.room(self.limits.store()).await?;
+        self.learn(store, generation, current)
+    }
+
+    /// CURRENT, if it is the version that the register records for `generation`; asked for again while it may be stale.
+    async fn recorded_current(&self, store: StoreIx, generation: Generation) -> PortResult<Option<StoredVersion>> {
         let secret = self.secret(store)?;
         let expected = self.version(store, generation);
         let mut pause = self.limits.stale_pause;
@@ -31,19 +46,12 @@ impl Session<'_> {
                 None => secret.store.current(self.limits.store()).await?,
             };
             if Some(&current.id) == expected.as_ref() {
-                secret.store.room(self.limits.store()).await?;
-                return self.learn(store, generation, current);
+                return Ok(Some(current));
             }
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2);
         }
-        Err(PortError::refused(
-            Kind::Conflict,
-            format!("CURRENT is not the version of generation {} that the register records", number(generation)),
-        )
-        .with_hint(
-            "somebody else changed the secret; compare its versions with `dizzy-keys status`, and put CURRENT back",
-        ))
+        Ok(None)
     }
 
     /// Takes in what a version publishes: credentials into the keyring, the text as the template of the next one.
@@ -305,33 +313,27 @@ impl Session<'_> {
         generation: Generation,
     ) -> PortResult<()> {
         let secret = self.secret(store)?;
-        let expected = self.version(store, generation);
-        let mut pause = self.limits.stale_pause;
-        for _ in 0..STALE_READS {
-            let current = secret.store.current(self.limits.store()).await?;
-            if Some(&current.id) != expected.as_ref() {
-                tokio::time::sleep(pause).await;
-                pause = pause.saturating_mul(2);
-                continue;
+        // What was read before the promotion is not what consumers read.
+        drop(secret.first_look.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let Some(current) = self.recorded_current(store, generation).await? else {
+            return Err(PortError::refused(Kind::Conflict, "CURRENT does not show the promoted version"));
+        };
+        let document = parse(current)?;
+        for at in &secret.covers {
+            let (ix, config) = self.covered(*at)?;
+            let found = self.set.credential(secret, &document, &config.name).map_err(|e| document_error(&e))?;
+            let is_lead = self.set.lead(*at) == Some(usize::from(store.0));
+            let same = self.keyring.find(ix, generation).is_some_and(|ours| ours.same_login(&found));
+            if is_lead || !same {
+                let login = Login { user: &found.username, password: &found.password };
+                let stamp = self.stamp(register, register.epoch, generation)?;
+                let call = self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix));
+                let user = config.users.iter().position(|u| *u == found.username);
+                let user = user.and_then(|at| u8::try_from(at).ok()).map(UserIx).ok_or_else(no_register)?;
+                self.within_attempts(ix, user, generation, call).await?;
             }
-            let document = parse(current)?;
-            for at in &secret.covers {
-                let (ix, config) = self.covered(*at)?;
-                let found = self.set.credential(secret, &document, &config.name).map_err(|e| document_error(&e))?;
-                let is_lead = self.set.lead(*at) == Some(usize::from(store.0));
-                let same = self.keyring.find(ix, generation).is_some_and(|ours| ours.same_login(&found));
-                if is_lead || !same {
-                    let login = Login { user: &found.username, password: &found.password };
-                    let stamp = self.stamp(register, register.epoch, generation)?;
-                    let call = self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix));
-                    let user = config.users.iter().position(|u| *u == found.username);
-                    let user = user.and_then(|at| u8::try_from(at).ok()).map(UserIx).ok_or_else(no_register)?;
-                    self.within_attempts(ix, user, generation, call).await?;
-                }
-            }
-            return Ok(());
         }
-        Err(PortError::refused(Kind::Conflict, "CURRENT does not show the promoted version"))
+        Ok(())
     }
 
     pub(super) async fn prune(&self, store: StoreIx, generation: Generation) -> PortResult<()> {
