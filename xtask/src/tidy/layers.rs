@@ -27,25 +27,32 @@ struct Layer {
     in_tests: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 7] = [
+/// The adapters of databases and clouds: each stands alone above the host, and only the binary puts them together.
+const ADAPTERS: &[&str] = &["dizzy-engine", "dizzy-host"];
+
+const LAYERS: [Layer; 11] = [
     Layer { name: "dizzy-engine", below: &[], in_tests: &[] },
     Layer { name: "dizzy-host", below: &["dizzy-engine"], in_tests: &[] },
-    Layer {
-        name: "dizzy-db",
-        below: &["dizzy-engine", "dizzy-host"],
-        in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"],
-    },
-    Layer {
-        name: "dizzy-aws",
-        below: &["dizzy-engine", "dizzy-host"],
-        in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"],
-    },
+    Layer { name: "dizzy-db", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
+    Layer { name: "dizzy-aws", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
+    Layer { name: "dizzy-oci", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oci"] },
+    Layer { name: "dizzy-oracle", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oracle"] },
     Layer {
         name: "dizzy-keys",
-        below: &["dizzy-aws", "dizzy-db", "dizzy-engine", "dizzy-host"],
-        in_tests: &["dizzy-aws", "dizzy-db", "dizzy-engine", "dizzy-host", "dizzy-sandbox"],
+        below: &["dizzy-aws", "dizzy-db", "dizzy-engine", "dizzy-host", "dizzy-oci", "dizzy-oracle"],
+        in_tests: &[
+            "dizzy-aws",
+            "dizzy-db",
+            "dizzy-engine",
+            "dizzy-host",
+            "dizzy-sandbox",
+            "dizzy-sandbox-oci",
+            "dizzy-sandbox-oracle",
+        ],
     },
-    Layer { name: "dizzy-sandbox", below: &[], in_tests: &[] },
+    Layer { name: "dizzy-sandbox", below: &["dizzy-sandbox-oci", "dizzy-sandbox-oracle"], in_tests: &[] },
+    Layer { name: "dizzy-sandbox-oci", below: &[], in_tests: &[] },
+    Layer { name: "dizzy-sandbox-oracle", below: &[], in_tests: &[] },
     Layer { name: "xtask", below: &["dizzy-sandbox"], in_tests: &[] },
 ];
 

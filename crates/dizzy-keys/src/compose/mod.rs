@@ -3,6 +3,8 @@
 //! The environment is read here and nowhere else. Opening a set reads CURRENT of every secret once, because host, port, database
 //! and format may be known only from there; the driver uses that look as its first.
 
+mod oci;
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -20,6 +22,7 @@ use dizzy_host::{
     reference::Reference,
     secret::SecretText,
 };
+use dizzy_oci::{OciClients, OciSecretReader, OciVaultStore};
 
 use crate::{
     code::{Code, Port},
@@ -27,7 +30,8 @@ use crate::{
 };
 
 /// What this build has adapters for.
-pub(crate) const AVAILABLE: &[Adapter] = &[Adapter::AwsParameters, Adapter::AwsSecrets, Adapter::Postgres];
+pub(crate) const AVAILABLE: &[Adapter] =
+    &[Adapter::AwsParameters, Adapter::AwsSecrets, Adapter::OciObjects, Adapter::OciVault, Adapter::Postgres];
 
 /// PostgreSQL's port, where neither the configuration nor the secret says another.
 const POSTGRES_PORT: u16 = 5432;
@@ -45,6 +49,8 @@ pub(crate) enum FormatRule {
 pub(crate) struct Composer {
     config: Config,
     aws: AwsClients,
+    /// What is wrong with the access to OCI matters only to sets that need it.
+    oci: Result<OciClients, Report>,
     reader: Readers,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -55,9 +61,15 @@ impl Composer {
     #[must_use]
     pub(crate) fn new(config: Config) -> Self {
         let aws = AwsClients::load(AwsSettings::default());
-        let env = EnvFileReader::new(|name| std::env::var_os(name));
-        let reader = Readers { aws: AwsSecretReader::new(aws.clone()), env };
-        Self { config, aws, reader, clock: Arc::new(SystemClock), limits: Limits::default() }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let oci = oci::clients(&config.oci, variable, Arc::clone(&clock));
+        let reader = Readers {
+            aws: AwsSecretReader::new(aws.clone()),
+            oci: oci.as_ref().ok().map(|clients| OciSecretReader::new(clients.clone())),
+            env: EnvFileReader::new(|name| std::env::var_os(name)),
+        };
+        Self { config, aws, oci, reader, clock, limits: Limits::default() }
     }
 
     /// The configuration.
@@ -176,14 +188,14 @@ impl Composer {
 
     async fn look(&self, set: &RotationSet, secret: &Secret, rule: FormatRule) -> Result<Look, Report> {
         let place = secret.store.to_string();
-        let Reference::AwsSm { id, .. } = &secret.store else {
-            return Err(Report::new(
-                Code::ConfigUnsupported,
-                format!("{place}: no adapter in this build"),
-                NOTHING_DONE,
-            ));
+        let store: Arc<dyn SecretStore> = match &secret.store {
+            Reference::AwsSm { id, .. } => Arc::new(SecretsManagerStore::new(self.aws.clone(), id, &set.name)),
+            Reference::OciVault { ocid, .. } => Arc::new(OciVaultStore::new(self.oci.clone()?, ocid)),
+            Reference::AwsSsm { .. } | Reference::Env { .. } | Reference::File { .. } => {
+                let what = format!("{place}: credentials cannot be published there");
+                return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE));
+            }
         };
-        let store: Arc<dyn SecretStore> = Arc::new(SecretsManagerStore::new(self.aws.clone(), id, &set.name));
         let current = store.current(Deadline::after(self.limits.call)).await;
         let current = current.map_err(|error| Report::of_port(Port::Store, &place, &error, NOTHING_DONE))?;
         let of_document = |error| Report::of_document(&place, &error, NOTHING_DONE);
@@ -244,6 +256,9 @@ impl Composer {
     /// # Errors
     /// If it cannot be read.
     pub(crate) async fn read(&self, reference: &Reference) -> Result<SecretText, Report> {
+        if let (Reference::OciVault { .. }, Err(report)) = (reference, &self.oci) {
+            return Err(report.clone());
+        }
         let result = self.reader.read(reference, Deadline::after(self.limits.call)).await;
         result.map_err(|error| Report::of_port(Port::Reference, &reference.to_string(), &error, NOTHING_DONE))
     }
@@ -303,6 +318,7 @@ fn who() -> String {
 /// Every reader of references in this build.
 struct Readers {
     aws: AwsSecretReader,
+    oci: Option<OciSecretReader>,
     env: EnvFileReader,
 }
 
@@ -312,9 +328,10 @@ impl SecretReader for Readers {
         match reference {
             Reference::AwsSm { .. } | Reference::AwsSsm { .. } => self.aws.read(reference, deadline).await,
             Reference::Env { .. } | Reference::File { .. } => self.env.read(reference, deadline).await,
-            Reference::OciVault { .. } => {
-                Err(PortError::refused(Kind::Other, "this build has no adapter for OCI Vault"))
-            }
+            Reference::OciVault { .. } => match &self.oci {
+                Some(oci) => oci.read(reference, deadline).await,
+                None => Err(PortError::refused(Kind::Denied, "there is no access to OCI")),
+            },
         }
     }
 }
