@@ -1,0 +1,142 @@
+//! `ewallet.pem`: the client's private key, its certificate, and the certificates of issuers.
+//!
+//! The key may be encrypted (PKCS#8 with PBES2, under the wallet's password) or plain (PKCS#8, PKCS#1 or SEC1). The client's certificate
+//! is the one whose public key belongs to the private key; it is of X.509 version 1 in wallets of older databases, so it is found with a
+//! reader of our own. Everything else in the file is trusted to issue servers' certificates; without a key, that is all.
+
+use std::sync::Arc;
+
+use dizzy_host::{
+    port::{Kind, PortError, PortResult},
+    secret::Password,
+};
+use pkcs8::{
+    EncryptedPrivateKeyInfoRef,
+    der::SecretDocument,
+    pkcs5::{EncryptionScheme, pbes2::Kdf},
+};
+use rustls::{
+    crypto::aws_lc_rs,
+    sign::{CertifiedKey, SigningKey},
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+use super::malformed;
+use crate::der::Certificate;
+
+/// Most certificates; a wallet holds a chain of the client and a few roots.
+const CERTIFICATE_LIMIT: usize = 64;
+/// Most rounds of the key's derivation; more would take longer than any connection. OpenSSL's default is 2048.
+const ROUND_LIMIT: u32 = 10_000_000;
+/// How encrypted keys begin and end.
+const ENCRYPTED: (&str, &str) = ("-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----END ENCRYPTED PRIVATE KEY-----");
+
+/// What the file says.
+pub(super) struct Contents {
+    pub(super) client: Option<Arc<CertifiedKey>>,
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(super) expires_ms: Option<i64>,
+}
+
+/// Reads the whole file.
+pub(super) fn read(pem: &[u8], password: Option<&Password>) -> PortResult<Contents> {
+    let text = core::str::from_utf8(pem).map_err(|_| malformed("its ewallet.pem is not text"))?;
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .take(CERTIFICATE_LIMIT + 1)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| malformed("a certificate in its ewallet.pem is damaged"))?;
+    if certificates.len() > CERTIFICATE_LIMIT {
+        return Err(malformed("its ewallet.pem holds more than 64 certificates"));
+    }
+    match private_key(text, password)? {
+        Some(key) => with_key(&*key, Arc::clone(&key), certificates),
+        None if certificates.is_empty() => Err(malformed("its ewallet.pem holds neither a key nor a certificate")),
+        None => Ok(Contents { client: None, roots: certificates, expires_ms: None }),
+    }
+}
+
+/// The key in the file; `None` if there is none.
+fn private_key(text: &str, password: Option<&Password>) -> PortResult<Option<Arc<dyn SigningKey>>> {
+    let (begin, end) = ENCRYPTED;
+    let der = if let Some(start) = text.find(begin) {
+        let document = text.get(start..).and_then(|rest| rest.get(..rest.find(end)? + end.len()));
+        decrypted(document.ok_or_else(|| malformed("the key in its ewallet.pem is cut off"))?, password)?
+    } else if text.contains("PRIVATE KEY-----") {
+        PrivateKeyDer::from_pem_slice(text.as_bytes())
+            .map_err(|_| malformed("the key in its ewallet.pem is damaged"))?
+    } else {
+        return Ok(None);
+    };
+    let key = aws_lc_rs::default_provider().key_provider.load_private_key(der);
+    key.map(Some).map_err(|_| malformed("the key in its ewallet.pem is of a kind that TLS cannot use"))
+}
+
+fn decrypted(document: &str, password: Option<&Password>) -> PortResult<PrivateKeyDer<'static>> {
+    let password = password.ok_or_else(|| {
+        PortError::refused(Kind::Credential, "open the wallet: its key is encrypted, and there is no wallet password")
+            .with_hint("set `wallet_password` to the password that was given when the wallet was downloaded")
+    })?;
+    let damaged = || malformed("the encrypted key in its ewallet.pem cannot be understood");
+    let (_, document) = SecretDocument::from_pem(document).map_err(|_| damaged())?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| damaged())?;
+    check_scheme(&encrypted.encryption_algorithm)?;
+    // A wrong password shows as bad padding, or, one time in about 256, as a key that is none.
+    let wrong = || {
+        PortError::refused(Kind::Credential, "open the wallet: the wallet password is wrong").with_hint(
+            "`wallet_password` is the password that was given when the wallet was downloaded, not a database password",
+        )
+    };
+    let key = encrypted.decrypt(password.expose()).map_err(|_| wrong())?;
+    pkcs8::PrivateKeyInfoRef::try_from(key.as_bytes()).map_err(|_| wrong())?;
+    Ok(PrivateKeyDer::Pkcs8(key.as_bytes().to_vec().into()))
+}
+
+/// Refuses schemes that cannot be opened, or that would take for ever.
+fn check_scheme(scheme: &EncryptionScheme) -> PortResult<()> {
+    let other = || {
+        malformed("the key in its ewallet.pem is encrypted in an outdated way")
+            .with_hint("download the wallet again, or encrypt its key again: openssl pkcs8 -topk8 -v2 aes-256-cbc")
+    };
+    let EncryptionScheme::Pbes2(parameters) = scheme else { return Err(other()) };
+    let Kdf::Pbkdf2(derivation) = &parameters.kdf else { return Err(other()) };
+    if derivation.iteration_count > ROUND_LIMIT {
+        return Err(malformed("the key in its ewallet.pem is derived in more than ten million rounds"));
+    }
+    Ok(())
+}
+
+/// Finds the client's certificate and puts its chain in order.
+fn with_key(
+    key: &dyn SigningKey,
+    shared: Arc<dyn SigningKey>,
+    mut certificates: Vec<CertificateDer<'static>>,
+) -> PortResult<Contents> {
+    let public = key.public_key().ok_or_else(|| malformed("the key in its ewallet.pem has no public part"))?;
+    let is_clients = |der: &CertificateDer<'_>| {
+        Certificate::read(der).is_some_and(|certificate| certificate.public_key == public.as_ref())
+    };
+    let place = certificates
+        .iter()
+        .position(is_clients)
+        .ok_or_else(|| malformed("no certificate in its ewallet.pem belongs to the key in it"))?;
+    let client = certificates.remove(place);
+    let expires_ms = Certificate::read(&client).map(|certificate| certificate.not_after_ms);
+    let chain = chain(client, &certificates);
+    Ok(Contents { client: Some(Arc::new(CertifiedKey::new(chain, shared))), roots: certificates, expires_ms })
+}
+
+/// The client's certificate, followed by its issuer, the issuer's issuer, and so on, as far as the file has them.
+fn chain(client: CertificateDer<'static>, others: &[CertificateDer<'static>]) -> Vec<CertificateDer<'static>> {
+    let mut chain = vec![client];
+    while chain.len() <= others.len() {
+        let Some(last) = chain.last().and_then(|der| Certificate::read(der)) else { break };
+        if last.issuer == last.subject {
+            break;
+        }
+        let issued =
+            |der: &&CertificateDer<'_>| Certificate::read(der).is_some_and(|other| other.subject == last.issuer);
+        let Some(issuer) = others.iter().find(issued).filter(|issuer| !chain.contains(issuer)) else { break };
+        chain.push(issuer.clone());
+    }
+    chain
+}
