@@ -9,6 +9,8 @@
 //! What goes over the loopback in clear text is told in `docs/oracle.md`.
 
 mod packet;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 use core::fmt::Write as _;

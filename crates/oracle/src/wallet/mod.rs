@@ -8,6 +8,8 @@
 mod archive;
 mod folder;
 mod pem;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use std::{path::Path, sync::Arc};

@@ -44,7 +44,7 @@ pub(super) fn read(pem: &[u8], password: Option<&Password>) -> PortResult<Conten
     let certificates = CertificateDer::pem_slice_iter(pem)
         .take(CERTIFICATE_LIMIT + 1)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| malformed("a certificate in its ewallet.pem is damaged"))?;
+        .map_err(|_| malformed("its ewallet.pem is damaged or cut off"))?;
     if certificates.len() > CERTIFICATE_LIMIT {
         return Err(malformed("its ewallet.pem holds more than 64 certificates"));
     }
