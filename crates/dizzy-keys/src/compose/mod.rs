@@ -62,7 +62,7 @@ impl Composer {
     pub(crate) fn new(config: Config) -> Self {
         let aws = AwsClients::load(AwsSettings::default());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let variable = |name: &str| std::env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty());
         let oci = oci::clients(&config.oci, variable, Arc::clone(&clock));
         let reader = Readers {
             aws: AwsSecretReader::new(aws.clone()),

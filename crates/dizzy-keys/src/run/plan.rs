@@ -1,13 +1,18 @@
-//! `plan`: what a rotation would do, in order. Reads the register and the secrets, and changes nothing.
+//! `plan`: what a rotation would do, in order. Reads the register and the secrets, looks at the databases, and changes nothing.
+
+mod look;
 
 use dizzy_engine::Strategy;
 use dizzy_host::{
+    config::{Database, Engine},
     document::SecretDocument,
     driver::{Lease, OpenSet},
     port::{Deadline, Journal as _},
+    reference::Reference,
     register::{Document, strategy_name},
 };
 
+use self::look::Look;
 use super::with_set::{block_on, composer};
 use crate::{
     args::{Global, Plan},
@@ -27,12 +32,13 @@ pub(super) fn run(global: &Global, args: &Plan) -> Result<Exit, Report> {
         let stored = composer.journal()?.read(&args.set, Deadline::after(composer.limits().call)).await;
         let stored = stored.map_err(|error| Report::of_port(Port::Journal, &args.set, &error, NOTHING_DONE))?;
         let document = stored.and_then(|stored| Document::parse(&stored.bytes, &args.set).ok());
-        render::show(global.output, &view(global, &set, document.as_ref()))?;
+        let looks = look::at_databases(&set, document.as_ref()).await;
+        render::show(global.output, &view(global, &set, document.as_ref(), &looks))?;
         Ok(Exit::Done)
     })
 }
 
-fn view(global: &Global, set: &OpenSet, document: Option<&Document>) -> PlanView {
+fn view(global: &Global, set: &OpenSet, document: Option<&Document>, looks: &[Look]) -> PlanView {
     let from = document.map(|d| d.current);
     let to = document.map_or(2, |d| d.last + 1);
     let mut warnings = Vec::new();
@@ -43,6 +49,7 @@ fn view(global: &Global, set: &OpenSet, document: Option<&Document>) -> PlanView
         }
         Some(_) => {}
     }
+    warnings.extend(looks.iter().filter_map(|look| look.warning.clone()));
     let single: Vec<String> =
         set.config.databases.iter().filter(|d| d.strategy == Strategy::Single).map(|d| d.name.clone()).collect();
     PlanView {
@@ -57,17 +64,15 @@ fn view(global: &Global, set: &OpenSet, document: Option<&Document>) -> PlanView
         } else {
             Lockout::Window { databases: single, expected_ms: None }
         },
-        undo: Undo::Possible,
+        undo: match looks.iter().find_map(|look| look.no_way_back.clone()) {
+            Some(why) => Undo::Impossible { why },
+            None => Undo::Possible,
+        },
         warnings,
     }
 }
 
-fn planned(
-    set: &OpenSet,
-    at: usize,
-    database: &dizzy_host::config::Database,
-    document: Option<&Document>,
-) -> PlannedDatabase {
+fn planned(set: &OpenSet, at: usize, database: &Database, document: Option<&Document>) -> PlannedDatabase {
     let recorded = document.and_then(|d| d.databases.get(&database.name)).map(|d| d.live.clone());
     let live = recorded.or_else(|| published_user(set, at, &database.name));
     let published = live.clone().unwrap_or_else(|| "what the secret says".to_owned());
@@ -103,91 +108,144 @@ fn steps(set: &OpenSet, to: u64, announces: bool, document: Option<&Document>) -
         let calls = calls.iter().map(|call| (*call).to_owned()).collect();
         steps.push(PlannedStep { what, at: at.to_owned(), calls, decides: false });
     };
-    let pending_is_known: Vec<bool> = set
-        .secrets
-        .iter()
-        .map(|secret| {
-            let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            look.as_ref().is_some_and(|version| version.is_pending)
-        })
-        .collect();
-    let secrets: Vec<(String, bool)> = set
-        .config
-        .secrets
-        .iter()
-        .enumerate()
-        .map(|(at, secret)| {
-            let leads = set.config.databases.iter().enumerate().any(|(d, database)| {
-                let lead = set.secrets.iter().position(|s| s.covers.contains(&d));
-                database.strategy == Strategy::Alternating && lead == Some(at)
-            });
-            (secret.store.to_string(), leads)
-        })
-        .collect();
+    let secrets: Vec<PlannedSecret> = (0..set.secrets.len()).filter_map(|at| PlannedSecret::of(set, at)).collect();
     step("take the set under a new epoch".to_owned(), "register", &[]);
-    for (name, leads) in &secrets {
-        let calls: &[&str] = if *leads { &["GetSecretValue", "GetSecretValue"] } else { &["GetSecretValue"] };
-        step("read what is published; nothing else may be there".to_owned(), name, calls);
+    for secret in &secrets {
+        let calls: &[&str] = if secret.leads { &["GetSecretValue", "GetSecretValue"] } else { &["GetSecretValue"] };
+        let room = if secret.bills { "" } else { "; three versions must still fit" };
+        step(format!("read what is published; nothing else may be there{room}"), &secret.name, secret.billed(calls));
     }
     for database in &set.config.databases {
-        step("log in with what is published; look at fence, rights and sessions".to_owned(), &database.name, &[]);
+        let what = match database.engine {
+            Engine::Oracle => "log in with what is published; look at account, profile, rights and sessions",
+            Engine::Postgres => "log in with what is published; look at fence, rights and sessions",
+        };
+        step(what.to_owned(), &database.name, &[]);
     }
     step(format!("record the intent to move to g{to}"), "register", &[]);
-    for ((name, _), known) in secrets.iter().zip(pending_is_known) {
-        let calls: &[&str] = match (announces, known) {
+    for secret in &secrets {
+        let calls: &[&str] = match (announces, secret.pending_is_known) {
             (true, false) => &["DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
             (true, true) => &["PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
             (false, _) => &["PutSecretValue", "GetSecretValue"],
         };
-        step(format!("stage g{to} under its own name and read it back"), name, calls);
+        let how = if secret.bills { "under its own name" } else { "as PENDING, under its own name," };
+        step(format!("stage g{to} {how} and read it back"), &secret.name, secret.billed(calls));
     }
-    let named = |strategy: Strategy| set.config.databases.iter().filter(move |d| d.strategy == strategy);
-    let alternating = set.config.databases.iter().enumerate().filter(|(_, d)| d.strategy == Strategy::Alternating);
-    for (at, database) in alternating {
+    for (at, database, change) in changes(set, document) {
         let user = planned(set, at, database, document).user;
-        step(
-            format!("change the password of {user} under the fence (a SCRAM verifier, never the password)"),
-            &database.name,
-            &[],
-        );
-    }
-    for database in named(Strategy::Single) {
-        step("prepare the change in an open transaction, then commit it".to_owned(), &database.name, &[]);
+        for what in change.words(&user) {
+            step(what, &database.name, &[]);
+        }
     }
     for database in &set.config.databases {
         step(format!("log in with g{to} on a fresh connection"), &database.name, &[]);
     }
     step(format!("decide for g{to}"), "register", &[]);
     let decision = steps.len() - 1;
-    for (name, _) in &secrets {
-        steps.push(PlannedStep {
-            what: "move CURRENT by compare-and-swap".to_owned(),
-            at: name.clone(),
-            calls: vec!["UpdateSecretVersionStage".to_owned()],
-            decides: false,
-        });
+    let mut step = |what: &str, at: &str, calls: &[&str]| {
+        let calls = calls.iter().map(|call| (*call).to_owned()).collect();
+        steps.push(PlannedStep { what: what.to_owned(), at: at.to_owned(), calls, decides: false });
+    };
+    for secret in &secrets {
+        step("move CURRENT by compare-and-swap", &secret.name, secret.billed(&["UpdateSecretVersionStage"]));
     }
     let drops = document.is_some_and(|d| d.kept.len() > 1 && d.current > 1);
-    for (name, _) in &secrets {
-        let mut calls = vec!["GetSecretValue".to_owned()];
-        if drops {
-            calls.push("UpdateSecretVersionStage".to_owned());
-        }
-        steps.push(PlannedStep {
-            what: "log in with what consumers read; drop names that nothing needs".to_owned(),
-            at: name.clone(),
-            calls,
-            decides: false,
-        });
+    for secret in &secrets {
+        let calls: &[&str] = if drops { &["GetSecretValue", "UpdateSecretVersionStage"] } else { &["GetSecretValue"] };
+        step("log in with what consumers read; drop names that nothing needs", &secret.name, secret.billed(calls));
     }
-    steps.push(PlannedStep {
-        what: "come to rest".to_owned(),
-        at: "register".to_owned(),
-        calls: Vec::new(),
-        decides: false,
-    });
+    step("come to rest", "register", &[]);
     if let Some(step) = steps.get_mut(decision) {
         step.decides = true;
     }
     steps
+}
+
+/// What a secret's place among the others means for its calls.
+struct PlannedSecret {
+    name: String,
+    /// Whether its store bills calls. OCI publishes no price per call of Vault.
+    bills: bool,
+    /// Whether idle users' passwords are read from it.
+    leads: bool,
+    /// Whether the look at CURRENT has told where PENDING is.
+    pending_is_known: bool,
+}
+
+impl PlannedSecret {
+    fn of(set: &OpenSet, at: usize) -> Option<Self> {
+        let (config, secret) = (set.config.secrets.get(at)?, set.secrets.get(at)?);
+        let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let leads = set.config.databases.iter().enumerate().any(|(d, database)| {
+            let lead = set.secrets.iter().position(|s| s.covers.contains(&d));
+            database.strategy == Strategy::Alternating && lead == Some(at)
+        });
+        Some(Self {
+            name: config.store.to_string(),
+            bills: matches!(config.store, Reference::AwsSm { .. }),
+            leads,
+            pending_is_known: look.as_ref().is_some_and(|version| version.is_pending),
+        })
+    }
+
+    fn billed<'a>(&self, calls: &'a [&'a str]) -> &'a [&'a str] {
+        if self.bills { calls } else { &[] }
+    }
+}
+
+/// How one database changes.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+enum Change {
+    Alternating(Engine),
+    Voting,
+    Unfenced,
+    Rollover { ends: bool },
+    Commit,
+}
+
+impl Change {
+    fn words(self, user: &str) -> Vec<String> {
+        let oracle = "with the protocol's own password change, never in SQL";
+        match self {
+            Self::Alternating(Engine::Postgres) => {
+                vec![format!("change the password of {user} under the fence (a SCRAM verifier, never the password)")]
+            }
+            Self::Alternating(Engine::Oracle) => vec![format!("change the password of {user} {oracle}")],
+            Self::Voting => vec![format!("prepare the change of {user} in an open transaction")],
+            Self::Unfenced => vec![
+                format!("record that {user} may have changed (register)"),
+                format!("change the password of {user} {oracle}; from here a taker-over waits before it undoes"),
+            ],
+            Self::Rollover { ends } => {
+                let end = ends.then(|| "end the rollover window of the last rotation, if one is open".to_owned());
+                end.into_iter()
+                    .chain([
+                        format!("record that {user} may have changed (register)"),
+                        format!("change the password of {user} {oracle}; the old one works on during its window"),
+                    ])
+                    .collect()
+            }
+            Self::Commit => vec![format!("commit the change of {user}")],
+        }
+    }
+}
+
+/// The databases in the order of apply (rulings: idle users, votes, unfenced `single`s, rollovers, commits).
+fn changes<'s>(set: &'s OpenSet, document: Option<&Document>) -> Vec<(usize, &'s Database, Change)> {
+    let mut all = Vec::new();
+    for (at, database) in set.config.databases.iter().enumerate() {
+        let changes = match (database.strategy, database.engine) {
+            (Strategy::Alternating, engine) => vec![Change::Alternating(engine)],
+            (Strategy::Single, Engine::Postgres) => vec![Change::Voting, Change::Commit],
+            (Strategy::Single, Engine::Oracle) => vec![Change::Unfenced],
+            (Strategy::Rollover, _) => {
+                let known = document.and_then(|d| d.databases.get(&database.name)?.rollover);
+                vec![Change::Rollover { ends: known.is_some_and(|rollover| rollover.can_end) }]
+            }
+        };
+        all.extend(changes.into_iter().map(|change| (at, database, change)));
+    }
+    all.sort_by_key(|(at, _, change)| (*change, *at));
+    all
 }

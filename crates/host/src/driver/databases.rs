@@ -58,6 +58,7 @@ impl Session<'_> {
         let inspection = self.within_attempts(ix, user, generation, call).await?;
         self.accept_rollover(register, ix, &inspection)?;
         way_back(config, self.set.undo, &inspection)?;
+        lives_long_enough(config, &self.set.config.schedule.rule, &inspection)?;
         if let Some(error) = inspection.findings.iter().find(|f| f.severity == Severity::Error) {
             let mut refused = PortError::refused(error.kind, error.what.clone());
             refused.hint.clone_from(&error.hint);
@@ -251,4 +252,29 @@ fn way_back(config: &crate::config::Database, undo: Undo, inspection: &Inspectio
         ));
     }
     Ok(())
+}
+
+/// With two users that take turns, a password is in use for two intervals before it changes (rulings §4.3).
+fn lives_long_enough(
+    config: &crate::config::Database,
+    rule: &crate::config::Rule,
+    inspection: &Inspection,
+) -> PortResult<()> {
+    let (Strategy::Alternating, Some(life), crate::config::Rule::Every(every)) =
+        (config.strategy, inspection.password_life, rule)
+    else {
+        return Ok(());
+    };
+    let age = every.saturating_mul(2);
+    if age <= life {
+        return Ok(());
+    }
+    let days = |length: core::time::Duration| length.as_secs() / 86_400;
+    let what = format!(
+        "with two users each password is {} days old before it changes, and the server lets it live for {}",
+        days(age),
+        days(life)
+    );
+    Err(PortError::refused(Kind::Policy, what)
+        .with_hint("make `every` at most half of the profile's PASSWORD_LIFE_TIME"))
 }
