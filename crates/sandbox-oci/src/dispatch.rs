@@ -88,7 +88,7 @@ impl World {
         let operation = target.operation;
         match operation {
             Operation::FederateX509 => {
-                return federation::answer(&self.principals, request, now)
+                return federation::answer(&mut self.principals, request, now)
                     .map_err(|refusal| not_authenticated(&refusal, entry));
             }
             Operation::PreauthenticatedGet | Operation::PreauthenticatedPut => {

@@ -30,7 +30,6 @@ use crate::{
     rights::Rights,
     route::Service,
     server::{self, Door, Order},
-    tokens,
     vault::{Settle, Vault},
 };
 
@@ -94,7 +93,7 @@ impl OciEmulator {
             options;
         let world = World {
             clock: Clock::default(),
-            principals: Principals::new()?,
+            principals: Principals::new(),
             vault: Vault::new(settle, stale_reads, duplicate_version_name),
             objects: Objects::new(retained_object),
             databases: Databases { all: BTreeMap::new(), wallet, admin_password },
@@ -174,7 +173,7 @@ impl OciEmulator {
         let now = world.clock.now();
         let until = now.checked_add(lifetime)?;
         let (modulus, exponent) = key.components();
-        let token = tokens::issue(&world.principals.issuer, name, (&modulus, &exponent), now, until)?;
+        let token = world.principals.issue(name, (&modulus, &exponent), now, until)?;
         world.principals.add_session(name, rights);
         Ok(Session::new(token, Arc::new(key)))
     }

@@ -107,7 +107,7 @@ pub struct FaultHandle {
 }
 
 impl FaultHandle {
-    /// How many calls it has hit.
+    /// How many calls it has hit. A call counts when all has happened that is going to.
     #[must_use]
     pub fn fired(&self) -> u32 {
         *held(&self.fired.0)
@@ -119,6 +119,12 @@ impl FaultHandle {
         let waited = self.fired.1.wait_timeout_while(held(&self.fired.0), PATIENCE, |fired| *fired < at_least);
         let (fired, _) = waited.unwrap_or_else(PoisonError::into_inner);
         *fired >= at_least
+    }
+
+    /// One more call has been hit.
+    pub(crate) fn fire(&self) {
+        *held(&self.fired.0) += 1;
+        self.fired.1.notify_all();
     }
 }
 
@@ -138,8 +144,8 @@ impl Faults {
         handle
     }
 
-    /// The mishap of this call, if it is to have one. The first fitting fault counts.
-    pub(crate) fn strike(&mut self, operation: Operation, subject: &str) -> Option<Mishap> {
+    /// The mishap of this call, if it is to have one, and what to tell when it has happened. The first fitting fault counts.
+    pub(crate) fn strike(&mut self, operation: Operation, subject: &str) -> Option<(Mishap, FaultHandle)> {
         let (fault, handle) = self.waiting.iter_mut().find(|(fault, _)| {
             fault.operation == operation && fault.times > 0 && fault.subject.as_deref().is_none_or(|on| on == subject)
         })?;
@@ -150,9 +156,7 @@ impl Faults {
         if fault.times != u32::MAX {
             fault.times -= 1;
         }
-        *held(&handle.fired.0) += 1;
-        handle.fired.1.notify_all();
-        Some(fault.mishap)
+        Some((fault.mishap, handle.clone()))
     }
 
     /// Takes all back; says how many would still have hit something.

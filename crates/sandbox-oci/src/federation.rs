@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Answers the federation call. It checks its own signature: the key is the certificate's.
-pub(crate) fn answer(principals: &Principals, request: &Request, now: Timestamp) -> Result<Reply, Refusal> {
+pub(crate) fn answer(principals: &mut Principals, request: &Request, now: Timestamp) -> Result<Reply, Refusal> {
     let authorization = Authorization::of(request)?;
     authorization.check_coverage(request, Operation::FederateX509, now)?;
     let body = request.json().map_err(|_| Refusal::Malformed("the body is no JSON"))?;
@@ -26,12 +26,12 @@ pub(crate) fn answer(principals: &Principals, request: &Request, now: Timestamp)
         STANDARD.decode(text).map_err(|_| Refusal::Malformed("a field of the body is no base64"))
     };
     let (certificate, session_key) = (der("certificate")?, der("publicKey")?);
-    let instance = principals.instances.iter().find(|instance| instance.certificate == certificate);
+    let instance = principals.instances.iter().find(|instance| instance.certificate == certificate).cloned();
     let instance = instance.filter(|instance| instance.key_id() == authorization.key_id).ok_or(Refusal::UnknownKey)?;
     authorization.check_key(request, &instance.key.public())?;
     let (modulus, exponent) =
         tokens::components_of(&session_key).ok_or(Refusal::Malformed("publicKey is no RSA key"))?;
-    let token = tokens::issue(&principals.issuer, &instance.name, (&modulus, &exponent), now, days_later(now, 1));
+    let token = principals.issue(&instance.name, (&modulus, &exponent), now, days_later(now, 1));
     let token = token.map_err(|_| Refusal::Token)?;
     Ok(Reply::json(200, &json!({"token": token})))
 }

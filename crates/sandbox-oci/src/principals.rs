@@ -214,7 +214,8 @@ impl Instance {
 /// Everybody whom the services know.
 #[derive(Debug)]
 pub(crate) struct Principals {
-    pub(crate) issuer: RsaKey,
+    /// Signs tokens; made with the first of them.
+    issuer: Option<RsaKey>,
     known: Vec<(Principal, Rights)>,
     sessions: Vec<(String, Rights)>,
     pub(crate) instances: Vec<Instance>,
@@ -228,8 +229,23 @@ pub(crate) struct Caller {
 }
 
 impl Principals {
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self { issuer: RsaKey::generate()?, known: Vec::new(), sessions: Vec::new(), instances: Vec::new() })
+    pub(crate) const fn new() -> Self {
+        Self { issuer: None, known: Vec::new(), sessions: Vec::new(), instances: Vec::new() }
+    }
+
+    /// Makes a token for the public half of a session key, modulus and exponent.
+    pub(crate) fn issue(
+        &mut self,
+        name: &str,
+        key: (&[u8], &[u8]),
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<String> {
+        let issuer = match self.issuer.take() {
+            Some(issuer) => issuer,
+            None => RsaKey::generate()?,
+        };
+        tokens::issue(self.issuer.insert(issuer), name, key, from, until)
     }
 
     pub(crate) fn add(&mut self, principal: Principal, rights: Rights) {
@@ -270,7 +286,8 @@ impl Principals {
         let authorization = Authorization::of(request)?;
         authorization.check_coverage(request, operation, now)?;
         if let Some(token) = authorization.key_id.strip_prefix("ST$") {
-            let (name, key) = tokens::open(&self.issuer, token, now)?;
+            let issuer = self.issuer.as_ref().ok_or(Refusal::Token)?;
+            let (name, key) = tokens::open(issuer, token, now)?;
             authorization.check_key(request, &key)?;
             let (name, rights) = self.sessions.iter().find(|(known, _)| *known == name).ok_or(Refusal::UnknownKey)?;
             return Ok(Caller { name: name.clone(), rights: rights.clone() });

@@ -161,12 +161,19 @@ async fn answer(
     let target = route(service, &request);
     let target = target.as_ref();
     let mishap = target.and_then(|target| held(&shared.faults).strike(target.operation, target.subject()));
-    let Some(mishap) = mishap else {
+    let Some((mishap, handle)) = mishap else {
         return play(&request, shared.execute(service, target, &request, None), Tune::Whole);
     };
     let name = mishap.name();
-    let lost = |reply: Option<&Reply>| shared.lost(service, target, &request, name, reply);
-    let execute = || shared.execute(service, target, &request, Some(name));
+    let lost = |reply: Option<&Reply>| {
+        shared.lost(service, target, &request, name, reply);
+        handle.fire();
+    };
+    let execute = || {
+        let reply = shared.execute(service, target, &request, Some(name));
+        handle.fire();
+        reply
+    };
     match mishap {
         Mishap::Refuse(status, code) => {
             let reply = Refused::new(status, code, "an injected fault").reply();
@@ -195,8 +202,8 @@ async fn answer(
             pending().await
         }
         Mishap::Late => {
-            lost(None);
             held(&shared.late).push((service, target.cloned(), request.clone()));
+            lost(None);
             pending().await
         }
         Mishap::Truncate => play(&request, execute(), Tune::Half),
@@ -252,7 +259,7 @@ fn play(request: &Request, reply: Reply, tune: Tune) -> Result<Response<Played>,
         Tune::Slow(pause) => ((0..bytes.len()).map(|at| bytes.slice(at..=at)).collect(), Some(pause), false),
     };
     let chunks = chunks.into_iter().filter(|chunk| !chunk.is_empty()).collect();
-    response.body(Played { chunks, pause, broken, waiting: None }).map_err(|_| Cut)
+    response.body(Played { chunks, pause, broken, flushed: false, waiting: None }).map_err(|_| Cut)
 }
 
 /// The body of an answer: its chunks, the pause before each, and whether it breaks off after the last.
@@ -260,6 +267,8 @@ struct Played {
     chunks: VecDeque<Bytes>,
     pause: Option<Duration>,
     broken: bool,
+    /// Whether what came before the break has been left to the connection to send.
+    flushed: bool,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -280,7 +289,16 @@ impl Body for Played {
         if let Some(chunk) = self.chunks.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        if self.broken { Poll::Ready(Some(Err(Cut))) } else { Poll::Ready(None) }
+        if !self.broken {
+            return Poll::Ready(None);
+        }
+        // An error drops what is buffered; one turn without news makes the connection send it first.
+        if !self.flushed {
+            self.flushed = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(Cut)))
     }
 
     fn is_end_stream(&self) -> bool {

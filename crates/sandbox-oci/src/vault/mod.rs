@@ -7,8 +7,6 @@
 mod json;
 mod manage;
 mod retrieve;
-#[cfg(test)]
-mod tests;
 
 use core::mem;
 use std::collections::BTreeMap;

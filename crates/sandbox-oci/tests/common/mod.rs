@@ -9,13 +9,16 @@ use std::{
 };
 
 use dizzy_sandbox_oci::{
-    COMPARTMENT, KeyFormat, MASTER_KEY, NAMESPACE, OciEmulator, Options, Rights, SecretOptions, VAULT,
+    COMPARTMENT, KeyFormat, MASTER_KEY, NAMESPACE, OciEmulator, Options, Principal, Rights, SecretOptions, VAULT,
 };
+
+pub(crate) mod raw;
 
 /// An emulator, a folder with a configuration, and the facts that scripts are told.
 pub(crate) struct Scene {
     pub(crate) emulator: OciEmulator,
     pub(crate) folder: tempfile::TempDir,
+    pub(crate) user: Principal,
     env: Vec<(String, String)>,
 }
 
@@ -36,7 +39,7 @@ impl Scene {
             [("COMPARTMENT", COMPARTMENT), ("VAULT", VAULT), ("MASTER_KEY", MASTER_KEY), ("NAMESPACE", NAMESPACE)];
         env.extend(facts.map(|(name, value)| (name.to_owned(), value.to_owned())));
         env.push(("OCI_CONFIG_FILE".to_owned(), files.config.display().to_string()));
-        Self { emulator, folder, env }
+        Self { emulator, folder, user, env }
     }
 
     /// A secret `orders` whose CURRENT version is `first`; scripts know it as SECRET.
