@@ -107,9 +107,17 @@ impl OciVaultStore {
 
     /// Secret and versions. The secret first: if its etag still holds at a write, so do the versions.
     async fn look(&self, call: &Call<'_>, deadline: Deadline) -> PortResult<Seen> {
-        let secret = self.settled(call, deadline).await?;
-        let versions = self.api.versions(&reading(call), deadline).await?;
-        Ok(Seen { secret, versions })
+        loop {
+            let secret = self.settled(call, deadline).await?;
+            match self.api.versions(&reading(call), deadline).await {
+                Ok(versions) => return Ok(Seen { secret, versions }),
+                // [field] The versions are not listed either while an update is on its way: one has begun in between.
+                Err(failure) if failure.is("IncorrectState") && !deadline.left().is_zero() => {
+                    self.pause(deadline).await
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
     }
 
     fn remember_seen(&self, seen: Option<Seen>) -> Option<Seen> {
@@ -199,11 +207,9 @@ impl OciVaultStore {
     /// After a new version was accepted: its number, as soon as the secret is at rest.
     async fn made(&self, call: &Call<'_>, name: &VersionName, deadline: Deadline) -> PortResult<VersionId> {
         self.pause(deadline).await;
-        self.settled(call, deadline).await?;
         let mut waits = READ_BACK_WAITS.iter();
         loop {
-            let versions = self.api.versions(&reading(call), deadline).await?;
-            if let Some(version) = versions.iter().find(|version| version.named().as_ref() == Some(name)) {
+            if let Some(version) = self.look(call, deadline).await?.version_named(name) {
                 let id = version.id();
                 self.remember_written(&id);
                 return Ok(id);
@@ -288,6 +294,7 @@ impl SecretStore for OciVaultStore {
         }
         let mut known = self.remember_seen(None);
         let mut last = call.refused(Kind::Busy);
+        let mut searched = false;
         for _ in 0..ROUNDS {
             let seen = match known.take() {
                 Some(seen) => seen,
@@ -300,7 +307,10 @@ impl SecretStore for OciVaultStore {
             seen.check_pending(&call, Some(name), &self.ocid)?;
             match self.api.make_version(&call, &seen.secret.etag, name, value, deadline).await {
                 Ok(()) => return self.made(&call, name, deadline).await.map_err(unknown),
-                Err(failure) if is_stale(&failure) || is_about_the_name(&failure) => last = failure.error,
+                Err(failure) if is_stale(&failure) => last = failure.error,
+                Err(failure) if is_about_the_name(&failure) && !searched => {
+                    (last, searched) = (failure.error, true);
+                }
                 Err(failure) => return Err(failure.into()),
             }
             self.pause(deadline).await;
@@ -430,10 +440,10 @@ fn is_stale(failure: &Failure) -> bool {
         && ["IncorrectState", "LockConflict", "NoEtagMatch", "IfMatchFailed"].iter().any(|code| failure.is(code))
 }
 
-/// Refused with a code that may mean that the name is taken; which one that is, no source says. Another look tells.
+/// Refused with a code that may mean that the name is taken; which one that is, no source says. One more look tells.
 fn is_about_the_name(failure: &Failure) -> bool {
-    failure.error.certainty == Certainty::Refused
-        && ["NotAuthorizedOrResourceAlreadyExists", "Conflict"].iter().any(|code| failure.is(code))
+    let codes = ["NotAuthorizedOrResourceAlreadyExists", "Conflict", "InvalidParameter"];
+    failure.error.certainty == Certainty::Refused && codes.iter().any(|code| failure.is(code))
 }
 
 /// A version's number; `None` for ids that are none of Vault's.
