@@ -113,7 +113,7 @@ impl OciVaultStore {
                 Ok(versions) => return Ok(Seen { secret, versions }),
                 // [field] The versions are not listed either while an update is on its way: one has begun in between.
                 Err(failure) if failure.is("IncorrectState") && !deadline.left().is_zero() => {
-                    self.pause(deadline).await
+                    self.pause(deadline).await;
                 }
                 Err(failure) => return Err(failure.into()),
             }
