@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::Installation;
+use crate::{Installation, Moto};
 
 /// Longest wait for logins that have to come: a login takes some ten milliseconds, on a loaded machine some hundred.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,22 +63,33 @@ struct Seen {
 }
 
 impl Application {
-    /// Starts the application against every secret and database of an installation, with this pause between two logins.
+    /// Starts the application against every secret and database of an installation in AWS, with this pause between two logins.
     ///
     /// # Errors
     /// If the Python environment lacks something (`make deps` makes it).
     pub fn start(at: &Installation, pause: Duration) -> Result<Self> {
-        let authorities: BTreeMap<&str, String> = at
+        let databases: BTreeMap<&str, Value> = at
             .members
             .iter()
-            .map(|member| (member.name.as_str(), member.server.certificates().ca_file().display().to_string()))
+            .map(|member| {
+                let authority = member.server.certificates().ca_file();
+                (member.name.as_str(), json!({"engine": "postgres", "authority": authority}))
+            })
             .collect();
-        let settings = json!({"secrets": at.secrets, "databases": authorities, "pause": pause.as_secs_f64()});
-        let mut child = Command::new(at.moto.python())
+        let secrets: Vec<Value> = at.secrets.iter().map(|id| json!({"store": "aws", "id": id})).collect();
+        Self::consuming(&at.moto, &json!({"secrets": secrets, "databases": databases, "pause": pause.as_secs_f64()}))
+    }
+
+    /// Starts the application with the settings that `python/application.py` describes.
+    ///
+    /// # Errors
+    /// If the Python environment lacks something (`make deps` makes it).
+    pub fn consuming(moto: &Moto, settings: &Value) -> Result<Self> {
+        let mut child = Command::new(moto.python())
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python/application.py"))
             .arg(settings.to_string())
             .env_clear()
-            .envs(at.moto.env())
+            .envs(moto.env())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             // A group of its own: an interrupt at the terminal ends it through its input, without a traceback.
             .process_group(0)
