@@ -1,7 +1,8 @@
 //! Who may do what: permissions by the names that OCI's policy reference uses, for all resources or for named ones.
 //!
-//! The mapping from operation to permission follows the tables "Details for Vault, Key Management, and Secret Management
-//! Service", "Details for Object Storage" and "Details for the Database Service" of Oracle's IAM documentation.
+//! The mapping from operation to permission follows the tables "Permissions Required for Each API Operation" of Oracle's IAM
+//! documentation ("Details for the Vault Service", "Details for Object Storage", "Details for the Database Service"). Rights on
+//! keys and vaults, which CreateSecret needs as well, are not emulated.
 
 use std::collections::{BTreeMap, BTreeSet};
 

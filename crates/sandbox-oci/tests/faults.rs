@@ -11,6 +11,7 @@ mod common;
 
 use std::{net::TcpStream, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::{
     Scene,
     raw::{self, Answer},
@@ -24,6 +25,11 @@ const SHORT: Duration = Duration::from_millis(200);
 
 const PENDING: &str =
     r#"{"secretContent":{"contentType":"BASE64","content":"c2Vjb25k","name":"rotation-2","stage":"PENDING"}}"#;
+
+fn update(content: &str, stage: &str) -> String {
+    let content = STANDARD.encode(content);
+    format!(r#"{{"secretContent":{{"contentType":"BASE64","content":"{content}","stage":"{stage}"}}}}"#)
+}
 
 /// Whether an answer is the one that a mishap makes.
 type Expected<'a> = &'a dyn Fn(&Answer) -> bool;
@@ -191,6 +197,33 @@ fn a_lifecycle_state_that_was_set_refuses_updates() {
     }
     calls.scene.emulator.set_lifecycle_state(&calls.secret, "ACTIVE").unwrap();
     assert_eq!(calls.update(LONG).status(), Some(200));
+}
+
+#[test]
+fn a_deleted_version_leaves_its_number_and_under_the_rule_its_content_used() {
+    for (rule, outcome) in [(true, 400), (false, 200)] {
+        let options = Options { settle: Settle::AfterPolls(0), ..Options::default() };
+        let mut calls = Calls::new(options);
+        let emulator = &calls.scene.emulator;
+        calls.secret = emulator.create_secret(&SecretOptions::new("ruled", "first").forbid_reuse(rule)).unwrap();
+        let vaults = |method: &str, path: &str, body: &str| {
+            calls
+                .send(Service::Vaults, method, &format!("/20180608/secrets/{}{path}", calls.secret), body, LONG)
+                .status()
+        };
+        // Two roll backs in a row leave the highest number DEPRECATED.
+        let promote = |number: u32| format!(r#"{{"currentVersionNumber":{number}}}"#);
+        for body in [update("two", "CURRENT"), update("three", "CURRENT"), promote(2), promote(1)] {
+            assert_eq!(vaults("PUT", "", &body), Some(200));
+            assert_eq!(calls.state(), "ACTIVE");
+        }
+        assert_eq!(emulator.secret(&calls.secret).unwrap().stages(), "1=CURRENT 2=PREVIOUS 3=DEPRECATED");
+        assert_eq!(vaults("POST", "/version/3/actions/scheduleDeletion", "{}"), Some(204));
+        emulator.set_clock_offset(jiff::SignedDuration::from_hours(31 * 24));
+        assert_eq!(vaults("PUT", "", &update("three", "PENDING")), Some(outcome));
+        let last = emulator.secret(&calls.secret).unwrap().versions.last().unwrap().number;
+        assert_eq!(last, if rule { 2 } else { 4 });
+    }
 }
 
 #[test]

@@ -69,11 +69,13 @@ pub(crate) fn answer(
         }
         Operation::ScheduleSecretVersionDeletion => {
             rights.require(Permission::SecretVersionDelete, id)?;
+            rights.require(Permission::SecretUpdate, id)?;
             let (number, at) = (version_number(target)?, deletion_time(request, now)?);
             change(vault, id, request, |secret| secret.schedule_version(number, at))
         }
         Operation::CancelSecretVersionDeletion => {
             rights.require(Permission::SecretVersionDelete, id)?;
+            rights.require(Permission::SecretUpdate, id)?;
             let number = version_number(target)?;
             change(vault, id, request, |secret| secret.cancel_version(number))
         }
@@ -102,6 +104,7 @@ pub(crate) fn answer(
         }
         Operation::ChangeSecretCompartment => {
             rights.require(Permission::SecretMove, id)?;
+            rights.require(Permission::SecretUpdate, id)?;
             let body = request.json()?;
             let compartment = text_field(&body, "compartmentId").ok_or_else(|| Refused::missing("compartmentId"))?;
             change(vault, id, request, |secret| {
@@ -214,6 +217,8 @@ impl Vault {
             state: "ACTIVE".to_owned(),
             deletion: None,
             versions: Vec::new(),
+            last_number: 0,
+            gone: Vec::new(),
             revision: self.made << 32,
             pending: Pending::Nothing,
             shown: Vec::new(),

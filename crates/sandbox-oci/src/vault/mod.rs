@@ -102,6 +102,10 @@ pub(crate) struct Secret {
     pub(crate) state: String,
     deletion: Option<Timestamp>,
     pub(crate) versions: Vec<Version>,
+    /// Numbers are never used again, even if the highest version is deleted.
+    last_number: u64,
+    /// Contents of versions that are gone, for the reuse rule.
+    gone: Vec<String>,
     revision: u64,
     pending: Pending,
     /// What the retrieval service shows.
@@ -139,7 +143,8 @@ impl Vault {
                 secret.shown.clear();
             }
             let due = |version: &Version| version.deletion.is_some_and(|at| at <= now);
-            secret.versions.retain(|version| !due(version));
+            let gone: Vec<_> = secret.versions.extract_if(.., |version| due(version)).collect();
+            secret.gone.extend(gone.into_iter().map(|version| version.content));
             secret.shown.retain(|version| !due(version));
         }
     }
@@ -225,7 +230,8 @@ impl Secret {
             return Err(Refused::new(duplicate.0, duplicate.1, format!("a version is called {name} already")));
         }
         self.forbid_reuse(&content.base64)?;
-        let number = self.versions.iter().map(|version| version.number).max().unwrap_or_default() + 1;
+        self.last_number += 1;
+        let number = self.last_number;
         let expiry = self.expiry_days().map(|days| days_later(now, days));
         match content.stage {
             Stage::Pending => self.move_all(Stage::Pending, Stage::Deprecated),
@@ -300,11 +306,9 @@ impl Secret {
     fn forbid_reuse(&self, content: &str) -> Result<(), Refused> {
         let Some(rule) = self.rule("SECRET_REUSE_RULE") else { return Ok(()) };
         let deleted_too = rule.get("isEnforcedOnDeletedSecretVersions").and_then(Value::as_bool).unwrap_or_default();
-        let reused = self
-            .versions
-            .iter()
-            .filter(|version| deleted_too || version.deletion.is_none())
-            .any(|version| version.content == content);
+        let kept = self.versions.iter().filter(|version| deleted_too || version.deletion.is_none());
+        let gone = self.gone.iter().filter(|_| deleted_too);
+        let reused = kept.map(|version| &version.content).chain(gone).any(|known| known == content);
         if reused {
             Err(Refused::invalid("the content was used before, and a rule of the secret forbids it"))
         } else {
