@@ -76,3 +76,63 @@ impl Seen {
         self.versions.iter().find(|version| version.is(stage))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dizzy_engine::Generation;
+
+    use super::*;
+    use crate::failure::Effect;
+
+    const CALL: Call<'static> = Call { doing: "stage", subject: "oci-vault:x", right: "r", effect: Effect::Write };
+
+    /// Versions from `NUMBER STAGE NAME` lines; `leaving` behind them marks those that wait for their deletion.
+    fn seen(versions: &[(u64, &str, Option<&str>, bool)]) -> Seen {
+        let version = |(number, stage, name, is_leaving): &(u64, &str, Option<&str>, bool)| {
+            let deletion = is_leaving.then_some("2026-11-22T19:00:00Z");
+            let value = serde_json::json!({
+                "versionNumber": number, "stages": [stage], "name": name, "timeOfDeletion": deletion,
+            });
+            serde_json::from_value(value).unwrap()
+        };
+        let secret = serde_json::from_str(r#"{"lifecycleState":"ACTIVE"}"#).unwrap();
+        Seen { secret, versions: versions.iter().map(version).collect() }
+    }
+
+    fn pending(name: Option<&str>) -> PortResult<()> {
+        let ours = VersionName::new(Generation(3), "0123456789abcdef");
+        seen(&[(1, "CURRENT", None, false), (2, "PENDING", name, false)]).check_pending(&CALL, Some(&ours), "ocid1.x")
+    }
+
+    #[test]
+    fn a_pending_version_is_ours_released_or_somebody_elses() {
+        for ours in ["dizzy-g0000000002-0123456789", "dizzy-g0000000009-0123456789", "dizzy-released-1"] {
+            assert_eq!(pending(Some(ours)), Ok(()), "{ours}");
+        }
+        for (theirs, kind) in [
+            (None, Kind::Conflict),
+            (Some("by-hand"), Kind::Conflict),
+            (Some("dizzy-g2-0123456789"), Kind::Conflict),
+            (Some("dizzy-g0000000002-fedcba9876"), Kind::ForeignRegister),
+        ] {
+            let error = pending(theirs).unwrap_err();
+            assert_eq!(error.kind, kind, "{theirs:?}");
+            assert_eq!(error.what, "stage oci-vault:x: its version 2 is PENDING and not ours");
+        }
+    }
+
+    #[test]
+    fn versions_that_wait_for_their_deletion_have_no_name_and_take_no_room() {
+        let name = "dizzy-g0000000001-0123456789";
+        let mut versions = vec![(1, "CURRENT", None, false), (2, "DEPRECATED", Some(name), true)];
+        assert_eq!(seen(&versions).labels().named.len(), 0);
+        versions.extend((3..=30).map(|number| (number, "DEPRECATED", None, false)));
+        let full = seen(&versions);
+        assert_eq!(full.check_room(&CALL, 1), Ok(()), "29 of 30");
+        assert!(full.check_room(&CALL, 2).unwrap_err().hint.unwrap().contains("28 are DEPRECATED"));
+        assert_eq!(
+            full.version_named(&VersionName::parse(name).unwrap()).map(Version::id),
+            Some(VersionId("2".to_owned()))
+        );
+    }
+}

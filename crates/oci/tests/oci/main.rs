@@ -15,6 +15,7 @@ mod conformance;
 mod contract;
 mod identities;
 mod mishaps;
+mod objects;
 mod references;
 mod silence;
 mod transport;
