@@ -144,13 +144,13 @@ key_file=/run/key.pem
 ";
 
     fn parse(profile: &str) -> Result<Profile, ProfileProblem> {
-        Profile::parse(FILE, profile, Some(Path::new("/home/ops")))
+        Profile::parse(FILE, profile, Some(Path::new("/srv/ops")))
     }
 
     #[test]
     fn a_profile_inherits_what_it_does_not_say() {
         let Ok(default) = parse("DEFAULT") else { panic!("DEFAULT") };
-        assert_eq!(default.key_file, Path::new("/home/ops/.oci/key.pem"));
+        assert_eq!(default.key_file, Path::new("/srv/ops/.oci/key.pem"));
         assert_eq!(default.region.as_deref(), Some("us-ashburn-1"));
         assert_eq!(default.pass_phrase.unwrap().expose(), "canary = with ; signs");
         let Ok(admin) = parse("ADMIN") else { panic!("ADMIN") };

@@ -9,7 +9,6 @@ use std::{
 
 use dizzy_host::port::{Certainty, Deadline, Kind, PortError, SecretStore as _};
 use dizzy_oci::{OciClients, OciEndpoints, OciSettings, OciVaultStore};
-use dizzy_sandbox::SilentHost;
 
 use crate::world::{World, name, settings, soon, text, version};
 
@@ -37,8 +36,9 @@ async fn what_never_left_is_refused_and_says_what_to_check() {
     assert_eq!((error.certainty, error.kind), (Certainty::Refused, Kind::Tls), "plaintext is not tried: {error:?}");
 
     // TLS is begun and never finished: the connection is given up after its own limit, and nothing was sent.
-    let silent = SilentHost::start().unwrap();
-    let error = write(at(&world, &format!("https://localhost:{}", silent.port().unwrap())), soon()).await;
+    // (Nobody accepts here, so that the system does, and nobody reads.)
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let error = write(at(&world, &format!("https://{}", silent.local_addr().unwrap())), soon()).await;
     assert_eq!((error.certainty, error.kind), (Certainty::Refused, Kind::Unreachable), "{error:?}");
 
     let mut settings = settings(&world.oci, &world.files);
