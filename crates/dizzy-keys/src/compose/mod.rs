@@ -4,6 +4,7 @@
 //! and format may be known only from there; the driver uses that look as its first.
 
 mod oci;
+mod oracle;
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, SecretsManagerStore};
 use dizzy_db::{PostgresConfig, PostgresDatabase, PublicRoots, Roots};
 use dizzy_host::{
-    config::{Adapter, Config, Engine, Place, RotationSet, Secret},
+    config::{Adapter, Config, Engine, Place, RotationSet, Secret, Wallet},
     document::{Credential, Format, SecretDocument},
     driver::{Lease, Limits, OpenSecret, OpenSet, Undo},
     file::{EnvFileReader, FileAuditSink, FileJournal, RunLock},
@@ -22,7 +23,7 @@ use dizzy_host::{
     reference::Reference,
     secret::SecretText,
 };
-use dizzy_oci::{OciClients, OciSecretReader, OciVaultStore};
+use dizzy_oci::{ObjectPath, ObjectStorage, OciClients, OciSecretReader, OciVaultStore};
 
 use crate::{
     code::{Code, Port},
@@ -30,8 +31,14 @@ use crate::{
 };
 
 /// What this build has adapters for.
-pub(crate) const AVAILABLE: &[Adapter] =
-    &[Adapter::AwsParameters, Adapter::AwsSecrets, Adapter::OciObjects, Adapter::OciVault, Adapter::Postgres];
+pub(crate) const AVAILABLE: &[Adapter] = &[
+    Adapter::AwsParameters,
+    Adapter::AwsSecrets,
+    Adapter::OciObjects,
+    Adapter::OciVault,
+    Adapter::Oracle,
+    Adapter::Postgres,
+];
 
 /// PostgreSQL's port, where neither the configuration nor the secret says another.
 const POSTGRES_PORT: u16 = 5432;
@@ -219,22 +226,21 @@ impl Composer {
         credential: &Credential,
     ) -> Result<Arc<dyn Database>, Report> {
         let place = format!("{}/{}", set.name, database.name);
-        if database.engine != Engine::Postgres {
-            return Err(Report::new(
-                Code::ConfigUnsupported,
-                format!("{place}: no adapter in this build"),
-                NOTHING_DONE,
-            ));
+        let private_pem = match &database.tls_ca {
+            None => None,
+            Some(reference) => Some(self.read(reference).await?.expose().as_bytes().to_vec()),
+        };
+        if database.engine == Engine::Oracle {
+            let wallet = self.wallet(&place, database).await?;
+            let clock = Arc::clone(&self.clock);
+            let parts = oracle::Parts { place: &place, credential, wallet, private_pem, clock };
+            return Ok(Arc::new(oracle::database(database, parts)?));
         }
         let host = database.host.clone().or_else(|| credential.host.clone()).ok_or_else(|| {
             let what = format!("{place}: neither the configuration nor the secret says the host");
             Report::new(Code::ConfigValue, what, NOTHING_DONE).hint("add `host` to the database in the configuration")
         })?;
         let dbname = database.dbname.clone().or_else(|| credential.dbname.clone());
-        let private_pem = match &database.tls_ca {
-            None => None,
-            Some(reference) => Some(self.read(reference).await?.expose().as_bytes().to_vec()),
-        };
         let config = PostgresConfig {
             name: database.name.clone(),
             host,
@@ -249,6 +255,32 @@ impl Composer {
         let adapter = PostgresDatabase::new(config);
         let adapter = adapter.map_err(|error| Report::of_port(Port::Database, &place, &error, NOTHING_DONE))?;
         Ok(Arc::new(adapter))
+    }
+
+    /// The wallet of an Oracle database, fetched into memory.
+    async fn wallet(
+        &self,
+        place: &str,
+        database: &dizzy_host::config::Database,
+    ) -> Result<Option<dizzy_oracle::Wallet>, Report> {
+        let Some(wallet) = &database.wallet else { return Ok(None) };
+        let password = match &database.wallet_password {
+            None => None,
+            Some(reference) => Some(oracle::password(&self.read(reference).await?)),
+        };
+        let opened = match wallet {
+            Wallet::Reference(Reference::File { path }) => oracle::from_path(path, password.as_ref()),
+            Wallet::Object { namespace, bucket, object } => {
+                let (namespace, bucket, name) = (namespace.clone(), bucket.clone(), object.clone());
+                let storage = ObjectStorage::new(self.oci.clone()?);
+                let path = ObjectPath { namespace, bucket, name };
+                oracle::from_object(&storage, &path, password.as_ref(), Deadline::after(self.limits.call)).await
+            }
+            Wallet::Generated { .. } | Wallet::Reference(_) => return Err(oracle::no_source(place, wallet)),
+        };
+        opened
+            .map(Some)
+            .map_err(|error| Report::of_port(Port::Reference, &format!("{place}: wallet"), &error, NOTHING_DONE))
     }
 
     /// Reads what a reference points at.
