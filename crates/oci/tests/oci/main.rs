@@ -18,5 +18,6 @@ mod mishaps;
 mod objects;
 mod references;
 mod silence;
+mod tls;
 mod transport;
 mod world;
