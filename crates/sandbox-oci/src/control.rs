@@ -22,6 +22,8 @@ pub struct SecretOptions {
     version_name: Option<String>,
     vault: String,
     rules: Vec<Value>,
+    rotation: Option<Value>,
+    replica: bool,
 }
 
 impl SecretOptions {
@@ -29,7 +31,15 @@ impl SecretOptions {
     #[must_use]
     pub fn new(name: &str, content: impl Into<Vec<u8>>) -> Self {
         let (name, content) = (name.to_owned(), content.into());
-        Self { name, content, version_name: None, vault: VAULT.to_owned(), rules: Vec::new() }
+        Self {
+            name,
+            content,
+            version_name: None,
+            vault: VAULT.to_owned(),
+            rules: Vec::new(),
+            rotation: None,
+            replica: false,
+        }
     }
 
     /// Names the first version.
@@ -67,6 +77,24 @@ impl SecretOptions {
         self
     }
 
+    /// Vault itself changes ADMIN of this database every 30 days. The emulator says so, and does not do it.
+    #[must_use]
+    pub fn rotated_by_vault(mut self, database: &str) -> Self {
+        self.rotation = Some(json!({
+            "rotationInterval": "P30D",
+            "isScheduledRotationEnabled": true,
+            "targetSystemDetails": {"targetSystemType": "ADB", "adbId": database},
+        }));
+        self
+    }
+
+    /// A copy of another region's secret, which is read-only.
+    #[must_use]
+    pub const fn replica(mut self) -> Self {
+        self.replica = true;
+        self
+    }
+
     pub(crate) fn build(&self) -> Result<NewSecret> {
         let content = Content::new(STANDARD.encode(&self.content), self.version_name.clone(), Stage::Current);
         Ok(NewSecret {
@@ -77,6 +105,8 @@ impl SecretOptions {
             description: None,
             metadata: json!({}),
             rules: self.rules.clone(),
+            rotation: self.rotation.clone(),
+            replica: self.replica,
             content: content.map_err(told)?,
         })
     }

@@ -98,16 +98,21 @@ fn a_session_reads_until_its_token_is_over() {
 }
 
 #[test]
-fn an_instance_exchanges_its_certificate_for_a_token() {
+fn an_instance_exchanges_its_certificate_for_a_token_with_the_key_of_that_certificate() {
     let (mut scene, _) = Scene::new().with_secret();
-    let instance = scene.emulator.instance("worker", Rights::all()).unwrap();
+    let worker = scene.emulator.instance("worker", Rights::all()).unwrap();
+    let other = scene.emulator.instance("other", Rights::all()).unwrap();
     for (fact, file, text) in [
-        ("CERTIFICATE", "leaf.pem", instance.certificate_pem().to_owned()),
-        ("KEY", "leaf.key", instance.private_key_pem(KeyFormat::Pkcs8).unwrap()),
+        ("CERTIFICATE", "leaf.pem", worker.certificate_pem().to_owned()),
+        ("KEY", "other.key", other.private_key_pem(KeyFormat::Pkcs8).unwrap()),
+        ("KEY", "leaf.key", worker.private_key_pem(KeyFormat::Pkcs8).unwrap()),
     ] {
         let path = scene.folder.path().join(file);
         std::fs::File::create(&path).and_then(|mut out| std::io::Write::write_all(&mut out, text.as_bytes())).unwrap();
         scene.tell(fact, path.to_str().unwrap());
+        if file == "other.key" {
+            scene.sdk("identity.py", "is_no_instance");
+        }
     }
     scene.sdk("identity.py", "reads_as_an_instance");
     assert_eq!(scene.emulator.log().last().unwrap().principal.as_deref(), Some("worker"));

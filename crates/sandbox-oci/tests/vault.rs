@@ -67,6 +67,19 @@ fn a_reuse_rule_refuses_the_content_of_an_earlier_version() {
 }
 
 #[test]
+fn a_replica_is_read_only() {
+    let (scene, _) = Scene::new().with_this_secret(&SecretOptions::new("orders", "first").replica());
+    scene.sdk("vault.py", "a_replica_is_read_only");
+}
+
+#[test]
+fn a_secret_tells_that_vault_rotates_its_database() {
+    let options = SecretOptions::new("orders", "first").rotated_by_vault("ocid1.autonomousdatabase.oc1.iad.orders");
+    let (scene, _) = Scene::new().with_this_secret(&options);
+    scene.sdk("vault.py", "vault_says_that_it_rotates");
+}
+
+#[test]
 fn a_missing_right_looks_like_a_missing_secret() {
     let (mut scene, secret) = Scene::with(Options::default(), Rights::none()).with_secret();
     let other = scene.emulator.create_secret(&SecretOptions::new("other", "else")).unwrap();

@@ -31,9 +31,10 @@ pub(super) fn secret(secret: &Secret) -> Value {
         "freeformTags": secret.freeform_tags,
         "definedTags": secret.defined_tags,
         "secretRules": secret.rules,
-        "rotationStatus": "NOT_ENABLED",
+        "rotationConfig": secret.rotation,
+        "rotationStatus": if secret.rotation.is_some() { "SCHEDULED" } else { "NOT_ENABLED" },
         "isAutoGenerationEnabled": false,
-        "isReplica": false,
+        "isReplica": secret.replica,
     }))
 }
 

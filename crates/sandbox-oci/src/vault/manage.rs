@@ -21,6 +21,8 @@ pub(crate) struct NewSecret {
     pub(crate) description: Option<String>,
     pub(crate) metadata: Value,
     pub(crate) rules: Vec<Value>,
+    pub(crate) rotation: Option<Value>,
+    pub(crate) replica: bool,
     pub(crate) content: Content,
 }
 
@@ -50,7 +52,9 @@ pub(crate) fn answer(
         Operation::ListSecretVersions => {
             rights.require(Permission::SecretVersionInspect, id)?;
             let secret = vault.secret(id)?;
-            secret.require_active()?;
+            if !secret.replica {
+                secret.require_active()?;
+            }
             let mut versions: Vec<_> = secret.versions.iter().collect();
             if request.query("sortOrder").as_deref() != Some("ASC") {
                 versions.reverse();
@@ -139,6 +143,9 @@ fn update(vault: &mut Vault, id: &str, request: &Request, now: Timestamp) -> Res
     if let Some(rules) = given("secretRules").and_then(Value::as_array) {
         secret.rules.clone_from(rules);
     }
+    if let Some(config) = given("rotationConfig") {
+        secret.rotation = Some(config.clone());
+    }
     if let Some(text) = given("description").and_then(Value::as_str) {
         secret.description = Some(text.to_owned());
     }
@@ -179,6 +186,8 @@ fn create(vault: &mut Vault, request: &Request, rights: &Rights, now: Timestamp)
         description: text_field(&body, "description").map(str::to_owned),
         metadata: body.get("metadata").cloned().unwrap_or_else(|| json!({})),
         rules: body.get("secretRules").and_then(Value::as_array).cloned().unwrap_or_default(),
+        rotation: body.get("rotationConfig").filter(|config| !config.is_null()).cloned(),
+        replica: false,
         content,
     };
     let settle = vault.settle;
@@ -213,6 +222,8 @@ impl Vault {
             freeform_tags: json!({}),
             defined_tags: json!({}),
             rules: new.rules,
+            rotation: new.rotation,
+            replica: new.replica,
             created: now,
             state: "ACTIVE".to_owned(),
             deletion: None,

@@ -98,6 +98,9 @@ pub(crate) struct Secret {
     freeform_tags: Value,
     defined_tags: Value,
     rules: Vec<Value>,
+    rotation: Option<Value>,
+    /// Copied from another region, and read-only here.
+    replica: bool,
     created: Timestamp,
     pub(crate) state: String,
     deletion: Option<Timestamp>,
@@ -204,6 +207,9 @@ impl Secret {
     }
 
     fn require_active(&self) -> Result<(), Refused> {
+        if self.replica {
+            return Err(Refused::state(format!("The secret {} is a replica.", self.id)));
+        }
         if self.state == "ACTIVE" {
             return Ok(());
         }

@@ -65,6 +65,10 @@ def reads_as_an_instance():
     equal(reads_with(X509FederationClientBasedSecurityTokenSigner(client)), "first")
 
 
+def is_no_instance():
+    refused(401, "NotAuthenticated", reads_as_an_instance)
+
+
 def send(method, body=None, leave_out=(), unsent=(), lie=None, key_id=None, algorithm="rsa-sha256", version="1"):
     """One request signed by hand, so that each rule can be broken on its own."""
     with open(CONFIG["key_file"], "rb") as file:

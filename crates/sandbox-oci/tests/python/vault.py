@@ -163,14 +163,17 @@ def a_reuse_rule_refuses_old_content():
     refused(400, "InvalidParameter", update, "first")
 
 
-def reads_the_current_version():
+def a_replica_is_read_only():
+    equal(vaults().get_secret(SECRET).data.is_replica, True)
     equal(text(secrets().get_secret_bundle(SECRET)), "first")
+    refused(409, "IncorrectState", update, "second")
 
 
-def is_not_authenticated():
-    refused(401, "NotAuthenticated", secrets().get_secret_bundle, SECRET)
-    refused(401, "NotAuthenticated", vaults().get_secret, SECRET)
-    refused(401, "NotAuthenticated", update, "second")
+def vault_says_that_it_rotates():
+    found = vaults().get_secret(SECRET).data
+    equal((found.rotation_status, found.rotation_config.is_scheduled_rotation_enabled), ("SCHEDULED", True))
+    target = found.rotation_config.target_system_details
+    equal((target.target_system_type, target.adb_id), ("ADB", "ocid1.autonomousdatabase.oc1.iad.orders"))
 
 
 def may_read_only():
