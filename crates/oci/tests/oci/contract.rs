@@ -9,7 +9,7 @@ use dizzy_sandbox_oci::{Operation, Options, Settle};
 use crate::world::{World, name, soon, staged, text, version};
 
 #[tokio::test]
-async fn a_fault_free_rotation_takes_seventeen_calls() {
+async fn a_fault_free_rotation_takes_sixteen_calls() {
     let world = World::with(Options { settle: Settle::AfterPolls(0), ..Options::default() });
     let (store, ocid) = world.secret("orders", "value-0");
     let one = staged(&store, 1).await;
