@@ -123,7 +123,7 @@ impl OciClients {
 
     /// Sends a request and returns the answer if it is a success.
     pub(crate) async fn ask(&self, call: &Call<'_>, ask: &Ask, deadline: Deadline) -> Result<Answer, Failure> {
-        let mut signed = self.inner.provider.signed(deadline).await?;
+        let mut signed = self.inner.provider.signed(self.clock().now(), deadline).await?;
         let (mut tries, mut wait, mut renewed) = (1, self.pace().backoff, false);
         loop {
             let failure = match self.once(call, ask, &signed, deadline).await {

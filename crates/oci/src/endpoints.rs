@@ -1,12 +1,14 @@
 //! Where each service of OCI is: its public address by region and realm, or the one that the user set.
 //!
-//! Names and domains as in Oracle's Python SDK (`service_endpoints.py` and `regions_definitions.py` of oci 2.189.0).
+//! Host names as in Oracle's Python SDK (`service_endpoints.py` of oci 2.189.0).
 //! There is no plaintext fallback: http is for emulators on the same machine.
 
 use core::net::IpAddr;
 
 use dizzy_host::port::{Kind, PortError, PortResult};
 use http::Uri;
+
+use crate::regions::{realm_domain, region_name};
 
 /// The services that are called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,7 +91,7 @@ impl OciEndpoints {
         if let Some(address) = set {
             return parse(address, service);
         }
-        let region = place.region.as_deref().ok_or_else(|| {
+        let region = place.region.as_deref().map(region_name).ok_or_else(|| {
             PortError::refused(Kind::Denied, "find the OCI region: there is none")
                 .with_hint("set `region` in the profile of OCI's configuration file")
         })?;
@@ -125,43 +127,6 @@ fn parse(address: &str, service: Service) -> PortResult<Base> {
         prefix: format!("{}{}", uri.path().trim_end_matches('/'), service.version()),
     })
 }
-
-/// The second-level domain of the realm that a region is in. A region that is not listed is taken for one of the commercial
-/// realm, which gets all the additions; for others, the realm's domain can be set.
-fn realm_domain(region: &str) -> &'static str {
-    REALMS.iter().find(|(_, regions)| regions.contains(&region)).map_or("oraclecloud.com", |(domain, _)| domain)
-}
-
-const REALMS: &[(&str, &[&str])] = &[
-    ("oraclegovcloud.com", &["us-langley-1", "us-luke-1", "us-gov-ashburn-1", "us-gov-chicago-1", "us-gov-phoenix-1"]),
-    ("oraclegovcloud.uk", &["uk-gov-london-1", "uk-gov-cardiff-1"]),
-    ("oraclecloud8.com", &["ap-chiyoda-1", "ap-ibaraki-1"]),
-    ("oraclecloud9.com", &["me-dcc-muscat-1", "me-ibri-1"]),
-    ("oraclecloud10.com", &["ap-dcc-canberra-1"]),
-    (
-        "oraclecloud14.com",
-        &[
-            "eu-dcc-milan-1",
-            "eu-dcc-milan-2",
-            "eu-dcc-dublin-1",
-            "eu-dcc-dublin-2",
-            "eu-dcc-rating-1",
-            "eu-dcc-rating-2",
-        ],
-    ),
-    ("oraclecloud15.com", &["ap-dcc-gazipur-1"]),
-    ("oraclecloud.eu", &["eu-madrid-2", "eu-frankfurt-2"]),
-    ("oraclecloud20.com", &["eu-jovanovac-1"]),
-    ("oraclecloud21.com", &["me-dcc-doha-1", "me-alrayyan-1"]),
-    ("oraclecloud23.com", &["us-somerset-1", "us-thames-1"]),
-    ("oraclecloud24.com", &["eu-dcc-zurich-1", "eu-crissier-1"]),
-    ("oraclecloud26.com", &["me-abudhabi-3", "me-alain-1"]),
-    ("oraclecloud29.com", &["me-abudhabi-2", "me-abudhabi-4"]),
-    ("oraclecloud35.com", &["ap-seoul-2", "ap-suwon-1", "ap-chuncheon-2"]),
-    ("oraclecloud42.com", &["us-ashburn-2", "us-newark-1"]),
-    ("oraclecloud51.com", &["eu-budapest-1"]),
-    ("oraclecloud52.com", &["sa-riodejaneiro-1"]),
-];
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
-//! Who signs: a user's API key or a session's token, from OCI's configuration file.
+//! Who signs: a user's API key, a person's session, or a function's resource principal.
 //!
 //! [`OciAuth`] is what the composition root chooses; [`Provider`] is what the client asks for a signer. Tokens expire and are
-//! renewed in their files by somebody else, so a provider can be asked to read again. Resource and instance principals fit in
-//! as further arms: they differ in where key and token come from, not in how they sign.
+//! renewed in their files by somebody else, so they are read again shortly before their end, and once when one is not accepted.
+//! An instance principal fits in as a further arm: it differs in where key and token come from, not in how they sign.
 
 use std::{
     fs::File,
@@ -12,13 +12,18 @@ use std::{
 };
 
 use aws_lc_rs::rsa::KeyPair;
-use dizzy_host::port::{Deadline, Kind, PortError, PortResult};
+use dizzy_engine::Timestamp;
+use dizzy_host::{
+    port::{Deadline, Kind, PortError, PortResult},
+    secret::SecretText,
+};
 use tokio::{sync::Mutex, time::timeout_at};
 use zeroize::Zeroizing;
 
 use crate::{
     config_file::{Identity, MAX_FILE, Profile},
     pem::{MAX_PEM, private_key},
+    resource_principal::{ResourcePrincipal, expiry},
     sign::Signer,
 };
 
@@ -34,16 +39,24 @@ pub enum OciAuth {
         /// What a leading `~` in the file's paths stands for.
         home: Option<PathBuf>,
     },
+    /// The identity of a function.
+    ResourcePrincipal(ResourcePrincipal),
 }
 
-/// A signer and what its source says about the place.
+/// A signer and what its source says about it.
 pub(crate) struct Signed {
     pub(crate) signer: Signer,
     /// The region that the source names.
     pub(crate) region: Option<String>,
+    /// When the token ends; `None` for keys, which do not.
+    expires: Option<Timestamp>,
     /// Whether reading again may give another signer.
-    pub(crate) renewable: bool,
+    renewable: bool,
 }
+
+/// A token is renewed in its file well before its end; with less than this left, the file is worth another look. Oracle's
+/// Python SDK does alike.
+const RENEW_MS: i64 = 60_000;
 
 /// Gives the signer; reads the files at the first call.
 pub(crate) struct Provider {
@@ -56,9 +69,10 @@ impl Provider {
         Self { auth, loaded: Mutex::default() }
     }
 
-    /// The signer, read once.
-    pub(crate) async fn signed(&self, deadline: Deadline) -> PortResult<Arc<Signed>> {
-        self.get(None, deadline).await
+    /// The signer: the one that was read before, unless it ends soon.
+    pub(crate) async fn signed(&self, now: Timestamp, deadline: Deadline) -> PortResult<Arc<Signed>> {
+        let ends_soon = |there: &Signed| there.expires.is_some_and(|end| end <= now.plus_ms(RENEW_MS));
+        self.get(|there| !(there.renewable && ends_soon(there)), deadline).await
     }
 
     /// A signer after `refused` was not accepted: read again if that can help, `None` if it cannot.
@@ -66,24 +80,22 @@ impl Provider {
         if !refused.renewable {
             return Ok(None);
         }
-        self.get(Some(refused), deadline).await.map(Some)
+        // Another call may have read again already.
+        self.get(|there| !Arc::ptr_eq(refused, there), deadline).await.map(Some)
     }
 
-    async fn get(&self, refused: Option<&Arc<Signed>>, deadline: Deadline) -> PortResult<Arc<Signed>> {
+    async fn get(&self, will_do: impl Fn(&Arc<Signed>) -> bool, deadline: Deadline) -> PortResult<Arc<Signed>> {
         let late = || PortError::refused(Kind::Timeout, "read the OCI credentials: no answer in time");
         let load = async {
             let mut loaded = self.loaded.lock().await;
-            match &*loaded {
-                // Another call may have read again already.
-                Some(there) if refused.is_none_or(|refused| !Arc::ptr_eq(refused, there)) => Ok(Arc::clone(there)),
-                Some(_) | None => {
-                    let auth = self.auth.clone();
-                    let read = tokio::task::spawn_blocking(move || auth.load()).await;
-                    let signed = Arc::new(read.map_err(|_| unreadable("the OCI credentials", "a panic"))??);
-                    *loaded = Some(Arc::clone(&signed));
-                    Ok(signed)
-                }
+            if let Some(there) = loaded.as_ref().filter(|there| will_do(there)) {
+                return Ok(Arc::clone(there));
             }
+            let auth = self.auth.clone();
+            let read = tokio::task::spawn_blocking(move || auth.load()).await;
+            let signed = Arc::new(read.map_err(|_| unreadable("the OCI credentials", "a panic"))??);
+            *loaded = Some(Arc::clone(&signed));
+            Ok(signed)
         };
         timeout_at(deadline.instant(), load).await.unwrap_or_else(|_| Err(late()))
     }
@@ -93,6 +105,7 @@ impl OciAuth {
     fn load(&self) -> PortResult<Signed> {
         match self {
             Self::ConfigFile { file, profile, home } => from_config_file(file, profile, home.as_deref()),
+            Self::ResourcePrincipal(principal) => from_resource_principal(principal),
         }
     }
 }
@@ -107,29 +120,72 @@ fn from_config_file(file: &Path, profile: &str, home: Option<&Path>) -> PortResu
     let text = str::from_utf8(&text).map_err(|_| unreadable(&what, "not UTF-8"))?;
     let profile = Profile::parse(text, profile, home).map_err(|problem| malformed(&what, &problem.to_string()))?;
 
-    let key = read_key(&profile)?;
-    let (key_id, renewable) = match &profile.identity {
-        Identity::ApiKey { user, fingerprint } => (format!("{}/{user}/{fingerprint}", profile.tenancy), false),
-        Identity::SecurityToken { file } => {
-            let what = format!("the OCI security token {}", file.display());
-            let token = read(file, MAX_TOKEN).map_err(|error| unreadable(&what, io_code(&error)))?;
-            let token = str::from_utf8(&token).map_err(|_| malformed(&what, "it is not a token"))?;
-            (format!("ST${}", token.trim()), true)
+    let pem = read_file("the OCI private key", &profile.key_file, MAX_PEM)?;
+    let key =
+        key_of(&format!("the OCI private key {}", profile.key_file.display()), &pem, profile.pass_phrase.as_ref())?;
+    match &profile.identity {
+        Identity::ApiKey { user, fingerprint } => {
+            let key_id = Zeroizing::new(format!("{}/{user}/{fingerprint}", profile.tenancy));
+            let signer = Signer::new(key, key_id).ok_or_else(|| malformed(&what, "its key id is no key id"))?;
+            Ok(Signed { signer, region: profile.region, expires: None, renewable: false })
         }
-    };
-    let signer = Signer::new(key, Zeroizing::new(key_id)).ok_or_else(|| malformed(&what, "its key id is no key id"))?;
-    Ok(Signed { signer, region: profile.region, renewable })
+        Identity::SecurityToken { file } => {
+            let token = read_file(SECURITY_TOKEN, file, MAX_TOKEN)?;
+            with_token(&format!("{SECURITY_TOKEN} {}", file.display()), key, &token, profile.region, true)
+        }
+    }
 }
 
-fn read_key(profile: &Profile) -> PortResult<KeyPair> {
-    let what = format!("the OCI private key {}", profile.key_file.display());
-    let pem = read(&profile.key_file, MAX_PEM).map_err(|error| unreadable(&what, io_code(&error)))?;
-    private_key(&pem, profile.pass_phrase.as_ref()).map_err(|problem| malformed(&what, &problem.to_string()))
+const SECURITY_TOKEN: &str = "the OCI security token";
+
+/// The files are renewed together, but not at once: a token may be read with a key that is not its own. It is not accepted then,
+/// and both are read again.
+fn from_resource_principal(principal: &ResourcePrincipal) -> PortResult<Signed> {
+    let (what_token, what_key) = ("the token of the OCI resource principal", "the key of the OCI resource principal");
+    let passphrase = match &principal.passphrase {
+        Some(given) => {
+            let what = "the passphrase of the OCI resource principal";
+            let bytes = value_or_file(what, given, MAX_TOKEN)?;
+            let text = str::from_utf8(&bytes).map_err(|_| malformed(what, "it is not UTF-8"))?;
+            Some(SecretText::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => None,
+    };
+    let pem = value_or_file(what_key, &principal.private_key, MAX_PEM)?;
+    let key = key_of(what_key, &pem, passphrase.as_ref())?;
+    let token = value_or_file(what_token, &principal.token, MAX_TOKEN)?;
+    let renewable = is_path(&principal.token);
+    with_token(what_token, key, &token, principal.region.clone(), renewable)
+}
+
+fn with_token(what: &str, key: KeyPair, token: &[u8], region: Option<String>, renewable: bool) -> PortResult<Signed> {
+    let token = str::from_utf8(token).map_err(|_| malformed(what, "it is not a token"))?.trim();
+    let signer = Signer::new(key, Zeroizing::new(format!("ST${token}")));
+    let signer = signer.ok_or_else(|| malformed(what, "it is not a token"))?;
+    Ok(Signed { signer, region, expires: expiry(token), renewable })
+}
+
+fn key_of(what: &str, pem: &[u8], passphrase: Option<&SecretText>) -> PortResult<KeyPair> {
+    private_key(pem, passphrase).map_err(|problem| malformed(what, &problem.to_string()))
 }
 
 /// Tokens have two to four kilobytes; headers cannot carry many more.
 const MAX_TOKEN: u64 = 32 * 1024;
 
+fn is_path(given: &SecretText) -> bool {
+    given.expose().starts_with('/')
+}
+
+fn value_or_file(what: &str, given: &SecretText, limit: u64) -> PortResult<Zeroizing<Vec<u8>>> {
+    if is_path(given) {
+        return read_file(what, Path::new(given.expose()), limit);
+    }
+    Ok(Zeroizing::new(given.expose().as_bytes().to_vec()))
+}
+
+fn read_file(what: &str, path: &Path, limit: u64) -> PortResult<Zeroizing<Vec<u8>>> {
+    read(path, limit).map_err(|error| unreadable(&format!("{what} {}", path.display()), io_code(&error)))
+}
 /// A file of at most `limit` bytes, wiped when dropped.
 fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;

@@ -4,8 +4,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use dizzy_engine::Timestamp;
 use dizzy_host::port::{Certainty, Clock, Kind, PortError, SecretStore as _, SystemClock};
-use dizzy_oci::{DEFAULT_PROFILE, OciAuth, OciClients, OciSettings, OciVaultStore};
-use dizzy_sandbox_oci::{ConfigFiles, KeyFormat, OciEmulator, Options, Rights, SecretOptions};
+use dizzy_oci::{DEFAULT_PROFILE, OciAuth, OciClients, OciSettings, OciVaultStore, ResourcePrincipal};
+use dizzy_sandbox_oci::{ConfigFiles, KeyFormat, OciEmulator, Options, PASS_PHRASE, Rights, SecretOptions};
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
@@ -138,4 +138,64 @@ async fn a_session_is_read_again_once_when_its_token_is_not_accepted() {
     // Renewed, with another key: the same store goes on.
     oci.session("person", Rights::all(), hour).unwrap().write_config(folder.path(), KeyFormat::Pkcs8).unwrap();
     other.current(soon()).await.unwrap();
+}
+
+/// The store of a function whose environment names these files.
+fn function(oci: &OciEmulator, environment: &[(String, String)], files: &ConfigFiles, ocid: &str) -> OciVaultStore {
+    let variable = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let auth = OciAuth::ResourcePrincipal(ResourcePrincipal::from_variables(variable).unwrap());
+    OciVaultStore::new(OciClients::new(OciSettings { auth, ..settings(oci, files) }), ocid)
+}
+
+#[tokio::test]
+async fn a_function_signs_with_what_the_platform_gives_it_and_renews() {
+    let world = World::new();
+    let (_, ocid) = world.secret("function", "value-0");
+    let folder = TempDir::new().unwrap();
+    let give = |minutes, format| {
+        let session = world.oci.session("function", Rights::all(), SignedDuration::from_mins(minutes)).unwrap();
+        session.write_resource_principal(folder.path(), format).unwrap()
+    };
+    for format in [KeyFormat::Pkcs8, KeyFormat::Pkcs1, KeyFormat::Pkcs8Encrypted] {
+        let environment = give(15, format);
+        function(&world.oci, &environment, &world.files, &ocid).current(soon()).await.unwrap();
+    }
+
+    // In use while the token comes near its end: read again before it does, without a refusal in between.
+    let environment = give(1, KeyFormat::Pkcs8);
+    let store = function(&world.oci, &environment, &world.files, &ocid);
+    store.current(soon()).await.unwrap();
+    let old = fs::read_to_string(folder.path().join("rpst")).unwrap();
+    give(15, KeyFormat::Pkcs8);
+    world.oci.forget_log();
+    store.current(soon()).await.unwrap();
+    let log = world.oci.log();
+    assert_eq!((log.len(), log[0].status, log[0].sent(&old)), (1, Some(200), false));
+
+    // Thawed after the token was taken back: one refusal, one look at the files.
+    world.oci.forget_principal("function");
+    let revoked = fails(&store).await;
+    assert!(revoked.hint.unwrap().contains("token may have expired"));
+    give(15, KeyFormat::Pkcs8);
+    store.current(soon()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_function_may_be_given_values_instead_of_files() {
+    let world = World::new();
+    let (_, ocid) = world.secret("inline", "value-0");
+    let session = world.oci.session("inline", Rights::all(), SignedDuration::from_mins(15)).unwrap();
+    let environment = [
+        ("OCI_RESOURCE_PRINCIPAL_VERSION", "2.2".to_owned()),
+        ("OCI_RESOURCE_PRINCIPAL_RPST", session.token().to_owned()),
+        ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM", session.private_key_pem(KeyFormat::Pkcs8Encrypted).unwrap()),
+        ("OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE", PASS_PHRASE.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value));
+    let store = function(&world.oci, &environment, &world.files, &ocid);
+    store.current(soon()).await.unwrap();
+    world.oci.forget_principal("inline");
+    world.oci.forget_log();
+    fails(&store).await;
+    assert_eq!(world.oci.log().len(), 1, "there is nothing to read again");
 }
