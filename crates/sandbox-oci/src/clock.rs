@@ -38,3 +38,8 @@ pub(crate) fn text(time: Timestamp) -> String {
 pub(crate) fn days_later(time: Timestamp, days: i64) -> Timestamp {
     time.checked_add((days.saturating_mul(24)).hours()).unwrap_or(Timestamp::MAX)
 }
+
+/// `Sun, 22 Nov 2026 19:00:00 GMT`.
+pub(crate) fn http_date(time: Timestamp) -> String {
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_else(|_| text(time))
+}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     COMPARTMENT,
-    clock::text,
+    clock::http_date,
     http::{Refused, Reply, Request, text_field},
     rights::{Permission, Rights},
     route::{Operation, Target},
@@ -175,9 +175,4 @@ fn check_admin_password(database: &Database, password: &str, now: Timestamp) -> 
         return Err(Refused::invalid("adminPassword was used before"));
     }
     Ok(())
-}
-
-/// `Sun, 22 Nov 2026 19:00:00 GMT`.
-pub(crate) fn http_date(time: Timestamp) -> String {
-    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&time).unwrap_or_else(|_| text(time))
 }

@@ -72,7 +72,8 @@ impl Fault {
         Self { operation, mishap, subject: None, skip: 0, times: 1 }
     }
 
-    /// Only calls about this: the OCID of a secret or database, or the name of an object.
+    /// Only calls about this: the OCID of a secret or database, the name of an object, or of the bucket where the call is about
+    /// no object.
     #[must_use]
     pub fn on(mut self, subject: &str) -> Self {
         self.subject = Some(subject.to_owned());

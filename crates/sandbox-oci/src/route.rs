@@ -103,21 +103,27 @@ impl Target {
         self.names.get(index).map(String::as_str).unwrap_or_default()
     }
 
-    /// What a fault or a log entry is about: a secret or database by OCID, an object by its name, or nothing.
+    /// What a fault or a log entry is about: a secret or database by OCID, an object or else its bucket by name, or nothing.
     pub(crate) fn subject(&self) -> &str {
-        self.names.last().filter(|_| self.is_object()).or_else(|| self.names.first()).map_or("", String::as_str)
-    }
-
-    fn is_object(&self) -> bool {
-        matches!(
-            self.operation,
+        match self.operation {
             Operation::DeleteObject
-                | Operation::GetObject
-                | Operation::HeadObject
-                | Operation::PreauthenticatedGet
-                | Operation::PreauthenticatedPut
-                | Operation::PutObject
-        )
+            | Operation::GetObject
+            | Operation::HeadObject
+            | Operation::PreauthenticatedGet
+            | Operation::PreauthenticatedPut
+            | Operation::PutObject => self.names.last().map_or("", String::as_str),
+            Operation::CreatePreauthenticatedRequest
+            | Operation::CreateRetentionRule
+            | Operation::DeletePreauthenticatedRequest
+            | Operation::DeleteRetentionRule
+            | Operation::GetBucket
+            | Operation::GetRetentionRule
+            | Operation::HeadBucket
+            | Operation::ListObjects
+            | Operation::ListPreauthenticatedRequests
+            | Operation::ListRetentionRules => self.name(1),
+            _ => self.name(0),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
@@ -30,6 +31,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::http_date,
     dispatch::Shared,
     faults::{Mishap, held},
     http::{Refused, Reply, Request},
@@ -158,11 +160,12 @@ async fn answer(
     shared: &Arc<Shared>,
 ) -> Result<Response<Played>, Cut> {
     let request = read(request).await?;
+    let now = held(&shared.world).clock.now();
     let target = route(service, &request);
     let target = target.as_ref();
     let mishap = target.and_then(|target| held(&shared.faults).strike(target.operation, target.subject()));
     let Some((mishap, handle)) = mishap else {
-        return play(&request, shared.execute(service, target, &request, None), Tune::Whole);
+        return play(&request, shared.execute(service, target, &request, None), Tune::Whole, now);
     };
     let name = mishap.name();
     let lost = |reply: Option<&Reply>| {
@@ -178,12 +181,12 @@ async fn answer(
         Mishap::Refuse(status, code) => {
             let reply = Refused::new(status, code, "an injected fault").reply();
             lost(Some(&reply));
-            play(&request, reply, Tune::Whole)
+            play(&request, reply, Tune::Whole, now)
         }
         Mishap::Throttle => {
             let reply = Refused::new(429, "TooManyRequests", "an injected fault").reply();
             lost(Some(&reply));
-            play(&request, reply, Tune::Whole)
+            play(&request, reply, Tune::Whole, now)
         }
         Mishap::DropBefore => {
             lost(None);
@@ -206,17 +209,17 @@ async fn answer(
             lost(None);
             pending().await
         }
-        Mishap::Truncate => play(&request, execute(), Tune::Half),
+        Mishap::Truncate => play(&request, execute(), Tune::Half, now),
         Mishap::Garbage => {
             let mut reply = execute();
             reply.body.fill(b'\x9c');
-            play(&request, reply, Tune::Whole)
+            play(&request, reply, Tune::Whole, now)
         }
         Mishap::Hollow => {
             execute();
-            play(&request, Reply::json(200, &serde_json::json!({})), Tune::Whole)
+            play(&request, Reply::json(200, &serde_json::json!({})), Tune::Whole, now)
         }
-        Mishap::Drip(pause) => play(&request, execute(), Tune::Slow(pause)),
+        Mishap::Drip(pause) => play(&request, execute(), Tune::Slow(pause), now),
     }
 }
 
@@ -240,8 +243,9 @@ enum Tune {
     Slow(Duration),
 }
 
-fn play(request: &Request, reply: Reply, tune: Tune) -> Result<Response<Played>, Cut> {
-    let mut response = Response::builder().status(reply.status);
+fn play(request: &Request, reply: Reply, tune: Tune, now: Timestamp) -> Result<Response<Played>, Cut> {
+    // The cloud's clock, not the machine's: clients read their own skew from it.
+    let mut response = Response::builder().status(reply.status).header("date", http_date(now));
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }

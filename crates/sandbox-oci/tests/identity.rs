@@ -59,7 +59,7 @@ fn a_clock_more_than_five_minutes_off_is_not_authenticated() {
         scene.sdk("identity.py", "is_not_authenticated");
     }
     scene.emulator.set_clock_offset(SignedDuration::from_mins(4));
-    scene.sdk("identity.py", "reads_the_secret");
+    scene.sdk("identity.py", "reads_the_time_of_the_cloud");
     assert_eq!(scene.emulator.secret(&secret).unwrap().versions.len(), 1);
 }
 

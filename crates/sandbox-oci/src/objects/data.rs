@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Bucket, Object, no_bucket, uuid};
 use crate::{
-    clock::text,
-    database::http_date,
+    clock::{http_date, text},
     http::{Refused, Reply, Request},
 };
 

@@ -28,6 +28,11 @@ def is_not_authenticated():
     refused(401, "NotAuthenticated", vaults().get_secret, SECRET)
 
 
+def reads_the_time_of_the_cloud():
+    answered = email.utils.parsedate_to_datetime(secrets().get_secret_bundle(SECRET).headers["date"]).timestamp()
+    assert 180 < answered - time.time() < 300, answered - time.time()
+
+
 def reads_with(signer):
     client = oci.secrets.SecretsClient(
         {}, signer=signer, retry_strategy=NO_RETRY, service_endpoint=endpoint("SECRETS") + "/20190301"
