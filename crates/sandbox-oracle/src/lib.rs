@@ -4,8 +4,6 @@
 //! threads, loopback only, ports that the system gave, everything in memory, gone when dropped. What supports each
 //! behaviour, and what nothing does, is listed in this package's README.md.
 
-#![expect(dead_code, reason = "the SQL that asks for the rest of the accounts is being written")]
-
 mod accounts;
 mod der;
 mod emulator;

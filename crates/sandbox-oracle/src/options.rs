@@ -122,6 +122,8 @@ pub struct Options {
     pub mode: Mode,
     /// The services that the listener knows.
     pub services: Vec<String>,
+    /// Whether the database says that it is an Autonomous Database (`SYS_CONTEXT('USERENV', 'CLOUD_SERVICE')`).
+    pub cloud: bool,
     /// Profiles besides DEFAULT, by name; one called DEFAULT replaces it.
     pub profiles: Vec<(String, Profile)>,
     /// The users.
@@ -148,6 +150,7 @@ impl Default for Options {
         Self {
             mode: Mode::V23,
             services: vec![SERVICE.to_owned()],
+            cloud: true,
             profiles: Vec::new(),
             accounts: Vec::new(),
             renegotiate: false,

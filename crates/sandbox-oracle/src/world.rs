@@ -50,6 +50,8 @@ pub(crate) struct World {
     /// Open connections by number, so that a stop can end them.
     pub(crate) connections: BTreeMap<u64, TcpStream>,
     pub(crate) services: Vec<String>,
+    /// Whether it claims to be Autonomous Database.
+    pub(crate) cloud: bool,
     pub(crate) stopping: bool,
     offset_ms: i64,
     next_id: u64,
@@ -101,6 +103,7 @@ impl World {
             log: Vec::new(),
             connections: BTreeMap::new(),
             services: options.services.clone(),
+            cloud: options.cloud,
             stopping: false,
             offset_ms: 0,
             next_id: 100,

@@ -53,6 +53,9 @@ impl Accounts {
     fn decide_login(&mut self, name: &str, proof: &Proof<'_>, now: Moment) -> Result<Admitted, Refusal> {
         let Ok((user, profile)) = self.user_with_profile(name) else { return Err(Refusal::ora(1017)) };
         user.settle(profile, now);
+        if user.schema_only {
+            return Err(Refusal::ora(1017));
+        }
         // Oracle tells that an account is locked even to those with a wrong password. An attempt on a locked account is
         // not counted.
         if user.lock.is_some() {

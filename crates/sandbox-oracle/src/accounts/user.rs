@@ -44,6 +44,8 @@ pub(crate) struct User {
     /// Every password the user has had before the current one, newest last.
     pub(crate) history: Vec<(String, Moment)>,
     pub(crate) profile: String,
+    /// NO AUTHENTICATION: owns things and never logs in.
+    pub(crate) schema_only: bool,
     pub(crate) lock: Option<Lock>,
     /// Expired by an administrator, or because its time ran out.
     pub(crate) expired: Option<Moment>,
@@ -82,6 +84,7 @@ impl User {
             window: None,
             history: Vec::new(),
             profile: profile.to_owned(),
+            schema_only: false,
             lock: None,
             expired: None,
             grace_until: None,

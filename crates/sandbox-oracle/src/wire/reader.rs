@@ -25,10 +25,6 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
     pub(crate) fn raw(&mut self, count: usize) -> Read<&'a [u8]> {
         let (head, rest) = self.rest.split_at_checked(count).ok_or(Short)?;
         self.rest = rest;

@@ -58,6 +58,13 @@ class Steps:
     def rollback(self, name):
         self.sessions[name].rollback()
 
+    def kill(self, name, user):
+        """Ends the sessions of a user as an administrator does."""
+        with self.sessions[name].cursor() as cursor:
+            cursor.execute("SELECT SID || ',' || SERIAL# FROM V$SESSION WHERE USERNAME = :1", [user])
+            for (session,) in cursor.fetchall():
+                cursor.execute(f"ALTER SYSTEM KILL SESSION '{session}' IMMEDIATE")
+
     def version(self, name):
         return self.sessions[name].version
 
