@@ -16,6 +16,7 @@ mod session;
 mod sql;
 mod time;
 mod tls;
+mod wallet;
 mod wire;
 mod world;
 
@@ -32,3 +33,4 @@ pub use options::{Account, Listener, Mode, Options, SERVICE};
 pub use pki::{CertificateVersion, Identity, NamePart, Pki};
 pub use refusal::Refusal;
 pub use time::{DAY, HOUR, Moment};
+pub use wallet::{Wallet, WalletKey, WalletOptions};

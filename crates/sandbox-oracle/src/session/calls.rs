@@ -48,8 +48,7 @@ pub(crate) fn serve(line: &mut Line<'_>, connected: &Connected) -> io::Result<()
         Err(Upset::Over(error)) => return Err(error),
         Err(Upset::Refused(refusal)) => {
             line.refuse(&refusal)?;
-            // The client hangs up; going first could cost it the answer.
-            while matches!(line.packet(), Ok(Some(_))) {}
+            drain(line);
             return Ok(());
         }
     };
@@ -73,9 +72,15 @@ pub(crate) fn serve(line: &mut Line<'_>, connected: &Connected) -> io::Result<()
             Err(Upset::Over(error)) => return Err(error),
         }
         if leaving {
+            drain(line);
             return Ok(());
         }
     }
+}
+
+/// Waits for the client to hang up: going first could cost it the last answer, and its farewell an error.
+fn drain(line: &mut Line<'_>) {
+    while matches!(line.packet(), Ok(Some(_))) {}
 }
 
 impl Serving {
@@ -122,7 +127,12 @@ impl Serving {
                 self.first_rows(line, cursor, answer, if fetch { rows } else { 0 }, false)
             }
             Call::Fetch { cursor, rows } => self.further_rows(line, cursor, rows),
-            Call::Logoff => self.small(line, Point::BeforeLogoff, "logoff"),
+            Call::Logoff => {
+                let reply = self.small(line, Point::BeforeLogoff, "logoff")?;
+                // A client that was told goodbye has no session, whenever its connection goes.
+                line.world().sessions.remove(&line.number);
+                Ok(reply)
+            }
             Call::Ping => self.small(line, Point::BeforeRoundTrip, "ping"),
             Call::Commit => self.small(line, Point::BeforeRoundTrip, "commit"),
             Call::Rollback => self.small(line, Point::BeforeRoundTrip, "rollback"),

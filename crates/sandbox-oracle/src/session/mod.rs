@@ -44,7 +44,9 @@ pub(crate) fn serve(service: &Service, number: u64, stream: TcpStream) {
 
 fn attempt(service: &Service, number: u64, stream: TcpStream) -> io::Result<()> {
     let mut drip: Option<Duration> = None;
-    if let Some((effect, planted)) = service.shared.lock().faults.fire(Point::Accept, None, None) {
+    // Not in the condition below: the lock would be held for as long as the fault lasts.
+    let fired = service.shared.lock().faults.fire(Point::Accept, None, None);
+    if let Some((effect, planted)) = fired {
         service.shared.lock().note(number, Event::Fault(Point::Accept));
         match effect {
             Effect::Drip(pause) => drip = Some(pause),

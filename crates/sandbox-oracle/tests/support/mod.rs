@@ -81,3 +81,8 @@ fn venv() -> PathBuf {
     let mut places = named.into_iter().chain(places);
     places.find(|folder| folder.join("dizzy-stamp").is_file()).expect("the Python environment is there; run: make deps")
 }
+
+/// Writes a file of a test.
+pub(crate) fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("the file is written");
+}
