@@ -149,17 +149,17 @@ impl ObjectStorage {
         etag(&call, &answer)
     }
 
-    /// The objects whose names begin with `prefix`, up to [`PAGE`](ObjectPage) of them, from the name `start` on.
+    /// The objects whose names begin with the name of `prefix`, up to a thousand of them, from the name `start` on.
     ///
     /// # Errors
     /// `NotFound` if the bucket is not there or may not be seen.
-    pub async fn list(&self, bucket: &ObjectPath, start: Option<&str>, deadline: Deadline) -> PortResult<ObjectPage> {
-        let subject = bucket.to_string();
+    pub async fn list(&self, prefix: &ObjectPath, start: Option<&str>, deadline: Deadline) -> PortResult<ObjectPage> {
+        let subject = prefix.to_string();
         let call = Call { doing: "list", subject: &subject, right: LIST, effect: Effect::Read };
-        let (namespace, name) = (encoded(&bucket.namespace), encoded(&bucket.bucket));
+        let (namespace, name) = (encoded(&prefix.namespace), encoded(&prefix.bucket));
         let mut target = format!(
             "/n/{namespace}/b/{name}/o?limit={PAGE}&fields=name%2Csize%2Cetag&prefix={}",
-            encoded(&bucket.name)
+            encoded(&prefix.name)
         );
         if let Some(start) = start {
             target.push_str(&format!("&start={}", encoded(start)));

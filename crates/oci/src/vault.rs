@@ -47,7 +47,7 @@ const ROUNDS: u32 = 4;
 /// a clock a little behind Vault's is not refused.
 const UNTIL_DELETION_MS: i64 = (24 * 60 + 10) * 60 * 1000;
 
-/// Waits before a version that we have just written is looked for again: 1.55 s in all. Managing and reading are two services,
+/// Waits before a version that is known to be there is looked for again: 1.55 s in all. Managing and reading are two services,
 /// and nothing is promised about how soon one knows what the other did.
 const READ_BACK_WAITS: [Duration; 5] = [
     Duration::from_millis(50),
@@ -62,7 +62,7 @@ pub struct OciVaultStore {
     api: Api,
     ocid: String,
     name: String,
-    // Versions that this process staged: only these are worth waiting for when a read does not find them.
+    // Versions that this process staged or saw: worth waiting for when a read does not find them.
     written: Mutex<BTreeSet<VersionId>>,
     // What the last look saw, for the stage that follows it: its etag tells whether it still holds.
     seen: Mutex<Option<Seen>>,
@@ -153,16 +153,6 @@ impl OciVaultStore {
         })
     }
 
-    async fn value(&self, call: &Call<'_>, wanted: Wanted, deadline: Deadline) -> PortResult<StoredVersion> {
-        match self.api.bundle(call, wanted, deadline).await {
-            Ok(bundle) => stored(call, &bundle),
-            Err(failure) if failure.error.kind == Kind::NotFound => {
-                Err(self.explained(failure.error, call, wanted, deadline).await)
-            }
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
     /// The reading service answers alike for what is not there, what is being deleted, and what we may not read. The managing
     /// service can tell these apart; and "not there" must not be said of what is.
     async fn explained(&self, error: PortError, call: &Call<'_>, wanted: Wanted, deadline: Deadline) -> PortError {
@@ -248,24 +238,39 @@ impl SecretStore for OciVaultStore {
 
     async fn current(&self, deadline: Deadline) -> PortResult<StoredVersion> {
         let call = self.call("read the current version of", READ_BUNDLES, Effect::Read);
-        self.value(&call, Wanted::Current, deadline).await
+        match self.api.bundle(&call, Wanted::Current, deadline).await {
+            Ok(bundle) => stored(&call, &bundle),
+            Err(failure) if failure.error.kind == Kind::NotFound => {
+                Err(self.explained(failure.error, &call, Wanted::Current, deadline).await)
+            }
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     async fn read(&self, id: &VersionId, deadline: Deadline) -> PortResult<StoredVersion> {
         let call = self.call("read a version of", READ_BUNDLES, Effect::Read);
         let wanted = Wanted::Number(number(id).ok_or_else(|| call.refused(Kind::NotFound))?);
-        if self.wrote(id) {
-            // The two services may not agree at once about what this process has just made.
-            for wait in READ_BACK_WAITS {
-                match self.api.bundle(&call, wanted, deadline).await {
-                    Ok(bundle) => return stored(&call, &bundle),
-                    Err(failure) if failure.error.kind == Kind::NotFound && wait < deadline.left() => {}
-                    Err(failure) => return Err(failure.into()),
+        let mut waits = READ_BACK_WAITS.iter();
+        let mut is_there = self.wrote(id);
+        loop {
+            let missing = match self.api.bundle(&call, wanted, deadline).await {
+                Ok(bundle) => return stored(&call, &bundle),
+                Err(failure) if failure.error.kind == Kind::NotFound => failure.error,
+                Err(failure) => return Err(failure.into()),
+            };
+            if !is_there {
+                let reason = self.explained(missing.clone(), &call, wanted, deadline).await;
+                if reason.kind != Kind::Denied {
+                    return Err(reason);
                 }
-                sleep_until(Instant::now() + wait).await;
+                is_there = true;
             }
+            // The reading service may not know yet what was made a moment ago, by this process or by another.
+            let Some(wait) = waits.next().filter(|wait| **wait < deadline.left()) else {
+                return Err(self.explained(missing, &call, wanted, deadline).await);
+            };
+            sleep_until(Instant::now() + *wait).await;
         }
-        self.value(&call, wanted, deadline).await
     }
 
     async fn labels(&self, deadline: Deadline) -> PortResult<Labels> {

@@ -65,6 +65,26 @@ async fn a_secret_on_its_way_out_says_how_to_keep_it() {
 }
 
 #[tokio::test]
+async fn a_replica_and_a_secret_that_vault_itself_rotates_can_be_read_and_nothing_else() {
+    let world = World::new();
+    for (options, kind, hint) in [
+        (SecretOptions::new("replica", "value-0").replica(), Kind::ReadOnly, "another region"),
+        (SecretOptions::new("rotated", "value-0").rotated_by_vault("ocid1.x"), Kind::Managed, "a schedule of its own"),
+    ] {
+        let store = world.store(&world.oci.create_secret(&options).unwrap());
+        assert_eq!(store.current(soon()).await.unwrap().value, text("value-0"));
+        for error in [
+            store.labels(soon()).await.unwrap_err(),
+            store.room(soon()).await.unwrap_err(),
+            store.stage(&name(1), &text("canary"), soon()).await.unwrap_err(),
+            store.promote(&version(1), &version(2), soon()).await.unwrap_err(),
+        ] {
+            refused(&error, kind, hint);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_version_is_not_read_and_not_staged_anew() {
     let world = World::new();
     let (store, ocid) = world.secret("deleted-version", "value-0");

@@ -199,9 +199,12 @@ async fn only_deprecated_versions_of_ours_are_deleted_and_not_before_a_day() {
 #[tokio::test]
 async fn reads_catch_up_with_what_was_just_written() {
     let world = World::with(Options { stale_reads: 3, ..Options::default() });
-    let (store, _) = world.secret("stale", "value-0");
+    let (store, ocid) = world.secret("stale", "value-0");
     let one = staged(&store, 1).await;
     assert_eq!(store.read(&one, soon()).await.unwrap().value, text("value-1"), "waited for");
+    let two = staged(&store, 2).await;
+    let other = world.store(&ocid);
+    assert_eq!(other.read(&two, soon()).await.unwrap().value, text("value-2"), "by another worker, too");
 
     // CURRENT may be the one before; the caller sees it by the id. The labels are from the service that knows.
     store.promote(&version(1), &one, soon()).await.unwrap();
@@ -232,4 +235,9 @@ async fn every_write_waits_until_the_secret_is_at_rest_and_no_longer_than_it_may
     }
     world.oci.settle(&ocid).unwrap();
     assert_eq!(staged(&store, 2).await, version(3), "what was accepted is found");
+
+    let error = store.promote(&one, &version(3), short()).await.unwrap_err();
+    assert!(error.certainty == Certainty::Unknown && is_late(&error), "accepted, and not seen to end: {error:?}");
+    world.oci.settle(&ocid).unwrap();
+    assert_eq!(store.labels(soon()).await.unwrap().current, Some(version(3)));
 }
