@@ -13,8 +13,10 @@
 //! An Autonomous Database remembers the thrown-away password among the last four, and its rule of 24 hours is about setting the *same*
 //! password again; neither is in the way (Oracle documentation: "About User Passwords on Autonomous Database"; not tried on the service).
 
-use dizzy_host::port::{Deadline, FenceStamp, Kind, Login, PortError, PortResult, PrepareStep, Randomness};
-use dizzy_host::secret::Password;
+use dizzy_host::{
+    port::{Certainty, Deadline, FenceStamp, Kind, Login, PortError, PortResult, PrepareStep, Randomness},
+    secret::Password,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -96,21 +98,21 @@ pub(crate) async fn prepare(
         [_, second] if !before.second => Some(throw_away(second, &*target.randomness)?),
         _ => None,
     };
+    let mut progress = Progress::Nothing;
     for step in steps(users, Some(&before)).into_iter().filter(|step| step.automatic && !step.done) {
         let sql = match &throw_away {
             Some(password) => Zeroizing::new(step.sql.replace(&quoted(NOT_SHOWN), &quoted(password.expose()))),
             None => Zeroizing::new(step.sql.clone()),
         };
         let what = format!("prepare {}: {}", target.name, step.why);
-        run(&mut session, sql).await.map_err(|trouble| trouble.of_change(&what))?;
+        run(&mut session, sql).await.map_err(|trouble| progress.judge(trouble.of_change(&what)))?;
+        progress = Progress::Something;
     }
     if let Some(second) = second {
-        give_password(target, &mut session, second, throw_away, stamp, deadline).await?;
+        let given = give_password(target, &mut session, second, throw_away, stamp, deadline, &mut progress).await;
+        given.map_err(|error| progress.judge(error))?;
     }
-    let after = known(&mut session, users).await.map_err(|trouble| {
-        // The changes are made: a look that fails from here on must not sound as if they were not.
-        PortError { certainty: dizzy_host::port::Certainty::Unknown, ..reading(trouble, target) }
-    })?;
+    let after = known(&mut session, users).await.map_err(|trouble| progress.judge(reading(trouble, target)))?;
     session.close().await;
     let mut steps = steps(users, Some(&after));
     if let Some(second) = second {
@@ -124,6 +126,22 @@ pub(crate) async fn prepare(
     Ok(steps)
 }
 
+/// Whether anything was changed already. Every statement commits by itself, so a refusal in the middle is not one of the whole.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Progress {
+    Nothing,
+    Something,
+}
+
+impl Progress {
+    fn judge(self, error: PortError) -> PortError {
+        match self {
+            Self::Nothing => error,
+            Self::Something => PortError { certainty: Certainty::Unknown, ..error },
+        }
+    }
+}
+
 /// Brings the second user to the password that it is to have, and to no other.
 async fn give_password(
     target: &Target,
@@ -132,6 +150,7 @@ async fn give_password(
     throw_away: Option<Password>,
     stamp: &FenceStamp<'_>,
     deadline: Deadline,
+    progress: &mut Progress,
 ) -> PortResult<()> {
     let what = format!("set the first password of {} on {}", second.user, target.name);
     let current = match throw_away {
@@ -149,6 +168,7 @@ async fn give_password(
             let password = self::throw_away(second.user, &*target.randomness)?;
             let sql = format!("ALTER USER {} IDENTIFIED BY {}", identifier(second.user), quoted(password.expose()));
             run(admin, Zeroizing::new(sql)).await.map_err(|trouble| trouble.of_change(&what))?;
+            *progress = Progress::Something;
             password
         }
     };

@@ -204,7 +204,8 @@ impl TlsTrouble {
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => Self::Expired,
-                CertificateError::UnknownIssuer => Self::UnknownIssuer,
+                // A root that has the issuer's name but another key shows as a bad signature.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::WrongName,
                 // Any version but 3 is passed through as the verifier's own error.
                 CertificateError::Other(_) => Self::Outdated,

@@ -52,7 +52,7 @@ impl Wallet {
     /// Opens a wallet's zip archive, as the Autonomous Database hands it out.
     ///
     /// # Errors
-    /// `Malformed` if it is no such archive; `Credential` if the wallet's password is missing or wrong.
+    /// `Malformed` if it is no such archive, or if the wallet's password is missing or wrong.
     pub fn from_zip(bytes: &[u8], password: Option<&Password>) -> PortResult<Self> {
         Self::open(archive::files(bytes)?, password)
     }

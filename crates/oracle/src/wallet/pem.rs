@@ -6,10 +6,7 @@
 
 use std::sync::Arc;
 
-use dizzy_host::{
-    port::{Kind, PortError, PortResult},
-    secret::Password,
-};
+use dizzy_host::{port::PortResult, secret::Password};
 use pkcs8::{
     EncryptedPrivateKeyInfoRef,
     der::SecretDocument,
@@ -20,6 +17,7 @@ use rustls::{
     sign::{CertifiedKey, SigningKey},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use zeroize::Zeroize as _;
 
 use super::malformed;
 use crate::der::Certificate;
@@ -58,7 +56,7 @@ pub(super) fn read(pem: &[u8], password: Option<&Password>) -> PortResult<Conten
 /// The key in the file; `None` if there is none.
 fn private_key(text: &str, password: Option<&Password>) -> PortResult<Option<Arc<dyn SigningKey>>> {
     let (begin, end) = ENCRYPTED;
-    let der = if let Some(start) = text.find(begin) {
+    let mut der = if let Some(start) = text.find(begin) {
         let document = text.get(start..).and_then(|rest| rest.get(..rest.find(end)? + end.len()));
         decrypted(document.ok_or_else(|| malformed("the key in its ewallet.pem is cut off"))?, password)?
     } else if text.contains("PRIVATE KEY-----") {
@@ -67,22 +65,23 @@ fn private_key(text: &str, password: Option<&Password>) -> PortResult<Option<Arc
     } else {
         return Ok(None);
     };
-    let key = aws_lc_rs::default_provider().key_provider.load_private_key(der);
+    let key = aws_lc_rs::sign::any_supported_type(&der);
+    der.zeroize();
     key.map(Some).map_err(|_| malformed("the key in its ewallet.pem is of a kind that TLS cannot use"))
 }
 
 fn decrypted(document: &str, password: Option<&Password>) -> PortResult<PrivateKeyDer<'static>> {
     let password = password.ok_or_else(|| {
-        PortError::refused(Kind::Credential, "open the wallet: its key is encrypted, and there is no wallet password")
+        malformed("its key is encrypted, and there is no wallet password")
             .with_hint("set `wallet_password` to the password that was given when the wallet was downloaded")
     })?;
     let damaged = || malformed("the encrypted key in its ewallet.pem cannot be understood");
     let (_, document) = SecretDocument::from_pem(document).map_err(|_| damaged())?;
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| damaged())?;
     check_scheme(&encrypted.encryption_algorithm)?;
-    // A wrong password shows as bad padding, or, one time in about 256, as a key that is none.
+    // Not a matter of `Credential`, which speaks about database passwords. A wrong password shows as bad padding, or, one time in about 256, as a key that is none.
     let wrong = || {
-        PortError::refused(Kind::Credential, "open the wallet: the wallet password is wrong").with_hint(
+        malformed("the wallet password is wrong").with_hint(
             "`wallet_password` is the password that was given when the wallet was downloaded, not a database password",
         )
     };

@@ -138,7 +138,7 @@ fn a_wrong_and_a_missing_password_are_told_apart_and_quoted_nowhere() {
         [(None, "no wallet password"), (Some(password("Canary-wrong")), "is wrong"), (Some(password("")), "is wrong")]
     {
         let error = Wallet::from_pem(pem.as_bytes(), given.as_ref()).unwrap_err();
-        assert_eq!(error.kind, Kind::Credential);
+        assert_eq!(error.kind, Kind::Malformed);
         assert!(error.what.contains(why), "{}", error.what);
         assert!(!format!("{error:?}").contains("Canary"));
     }
