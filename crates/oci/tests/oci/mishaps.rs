@@ -75,16 +75,26 @@ async fn scene<'a>(world: &'a World, secret: &str) -> Scene<'a> {
     Scene { world, store, ocid, base: version(1), old, two }
 }
 
-async fn meet(scene: &Scene<'_>, write: Write, mishap: Mishap, sent: usize, deadline: Deadline) -> (Certainty, Kind) {
+async fn meet(scene: &Scene<'_>, write: Write, mishap: Mishap, sent: usize) -> (Certainty, Kind) {
     let oci = &scene.world.oci;
     let fault = oci.inject(Fault::next(write.operation(), mishap).on(&scene.ocid).always());
-    oci.forget_log();
-    let error = write.run(scene, deadline).await.unwrap_err();
-    assert_eq!(scene.world.count(write.operation()), sent, "{write:?} {mishap:?}: so often a write is sent");
-    assert!(fault.fired() > 0, "{write:?} {mishap:?}");
-    oci.clear_faults();
-    (error.certainty, error.kind)
+    let hangs = matches!(mishap, Mishap::Hang | Mishap::HangAfter | Mishap::Late);
+    for patience in if hangs { &PATIENCE[..] } else { &[20_000] } {
+        oci.forget_log();
+        let error = write.run(scene, Deadline::after(Duration::from_millis(*patience))).await.unwrap_err();
+        if fault.fired() == 0 {
+            assert_eq!(error.certainty, Certainty::Refused, "not sent yet: {error:?}");
+            continue;
+        }
+        assert_eq!(scene.world.count(write.operation()), sent, "{write:?} {mishap:?}: so often a write is sent");
+        oci.clear_faults();
+        return (error.certainty, error.kind);
+    }
+    panic!("{write:?} {mishap:?}: never sent");
 }
+
+/// Milliseconds that a call has which is to end by its deadline: more, if the machine was too busy to get as far as the write.
+const PATIENCE: [u64; 3] = [600, 5_000, 20_000];
 
 #[tokio::test]
 async fn a_write_that_fails_at_once_is_refused_or_unknown_as_it_must_be() {
@@ -106,7 +116,7 @@ async fn a_write_that_fails_at_once_is_refused_or_unknown_as_it_must_be() {
     for write in Write::ALL {
         for (number, (mishap, certainty, kind, happens, sent)) in cases.into_iter().enumerate() {
             let scene = scene(&world, &format!("{write:?}-{number}")).await;
-            assert_eq!(meet(&scene, write, mishap, sent, soon()).await, (certainty, kind), "{write:?} {mishap:?}");
+            assert_eq!(meet(&scene, write, mishap, sent).await, (certainty, kind), "{write:?} {mishap:?}");
             assert_eq!(write.happened(&scene).await, happens, "{write:?} {mishap:?}");
             write.again(&scene).await;
         }
@@ -119,7 +129,7 @@ async fn a_write_without_an_answer_is_unknown_when_the_deadline_comes() {
     for write in Write::ALL {
         for (mishap, happens) in [(Mishap::Hang, false), (Mishap::HangAfter, true)] {
             let scene = scene(&world, &format!("{write:?}-{happens}")).await;
-            let end = meet(&scene, write, mishap, 1, Deadline::after(Duration::from_millis(600))).await;
+            let end = meet(&scene, write, mishap, 1).await;
             assert_eq!(end, (Certainty::Unknown, Kind::Timeout), "{write:?} {mishap:?}");
             assert_eq!(write.happened(&scene).await, happens, "{write:?} {mishap:?}");
             write.again(&scene).await;
@@ -150,7 +160,7 @@ async fn a_request_that_arrives_late_is_why_no_answer_means_unknown() {
     let world = World::with(Options { settle: Settle::AfterPolls(0), ..Options::default() });
     for write in Write::ALL {
         let scene = scene(&world, &format!("{write:?}-late")).await;
-        let end = meet(&scene, write, Mishap::Late, 1, Deadline::after(Duration::from_millis(600))).await;
+        let end = meet(&scene, write, Mishap::Late, 1).await;
         assert_eq!(end, (Certainty::Unknown, Kind::Timeout), "{write:?}");
         assert!(!write.happened(&scene).await, "{write:?}: not yet");
         assert_eq!(world.oci.release(), 1);
@@ -163,7 +173,7 @@ async fn a_late_promotion_cannot_undo_a_newer_one() {
     let world = World::new();
     let scene = scene(&world, "zombie").await;
     let three = staged(&scene.store, 3).await;
-    meet(&scene, Write::Promote, Mishap::Late, 1, Deadline::after(Duration::from_millis(600))).await;
+    meet(&scene, Write::Promote, Mishap::Late, 1).await;
     scene.store.promote(&scene.base, &three, soon()).await.unwrap();
     assert_eq!(world.oci.release(), 1);
     assert_eq!(scene.store.labels(soon()).await.unwrap().current, Some(three), "the late move carried an older etag");
@@ -173,7 +183,7 @@ async fn a_late_promotion_cannot_undo_a_newer_one() {
 async fn a_late_stage_cannot_take_pending_from_a_newer_one() {
     let world = World::new();
     let scene = scene(&world, "zombie-stage").await;
-    meet(&scene, Write::Stage, Mishap::Late, 1, Deadline::after(Duration::from_millis(600))).await;
+    meet(&scene, Write::Stage, Mishap::Late, 1).await;
     let four = staged(&scene.store, 4).await;
     assert_eq!(world.oci.release(), 1);
     assert_eq!(scene.store.labels(soon()).await.unwrap().pending, Some(four), "the late stage carried an older etag");
@@ -214,7 +224,7 @@ async fn a_read_gets_over_a_passing_fault_and_a_lasting_one_is_told() {
         (Operation::ListSecretVersions, Mishap::Refuse(409, "IncorrectState"), 7),
     ] {
         let fault = oci.inject(Fault::next(operation, mishap).times(times));
-        let deadline = if mishap == Mishap::Hang { Deadline::after(Duration::from_secs(6)) } else { soon() };
+        let deadline = if mishap == Mishap::Hang { Deadline::after(Duration::from_secs(9)) } else { soon() };
         if operation == Operation::GetSecretBundle {
             assert_eq!(scene.store.current(deadline).await.unwrap().id, scene.base, "{mishap:?}");
         } else {
@@ -234,9 +244,9 @@ async fn a_read_gets_over_a_passing_fault_and_a_lasting_one_is_told() {
         assert_eq!(fault.fired(), fired, "{mishap:?}");
         oci.clear_faults();
     }
-    for mishap in [Mishap::Hang, Mishap::Drip(Duration::from_millis(50))] {
+    for mishap in [Mishap::Hang, Mishap::Drip(Duration::from_millis(200))] {
         let fault = oci.inject(Fault::next(Operation::GetSecretBundle, mishap).always());
-        let error = scene.store.current(Deadline::after(Duration::from_millis(600))).await.err().unwrap();
+        let error = scene.store.current(Deadline::after(Duration::from_secs(3))).await.err().unwrap();
         assert_eq!((error.certainty, error.kind), (Certainty::Refused, Kind::Timeout), "{mishap:?}");
         assert!(fault.fired() > 0);
         oci.clear_faults();

@@ -139,7 +139,7 @@ async fn a_write_is_sent_once_and_its_unclear_end_is_unknown() {
         let fault = world.oci.inject(Fault::next(Operation::PutObject, mishap).on(&name).always());
         let content = Zeroizing::new(b"canary".to_vec());
         let hangs = mishap == Mishap::HangAfter;
-        let deadline = if hangs { Deadline::after(Duration::from_millis(500)) } else { soon() };
+        let deadline = if hangs { Deadline::after(Duration::from_secs(3)) } else { soon() };
         is(&objects.put(&path(&name), content, When::Absent, deadline).await.unwrap_err(), certainty, kind);
         assert_eq!(fault.fired(), sent, "{mishap:?}");
         world.oci.clear_faults();
