@@ -10,13 +10,13 @@ use support::{FIRST, options, steps_at};
 
 const PASSWORD: &str = "Wallet_password_1";
 
-/// Logs in by an alias of a wallet and returns what that came to.
+/// Logs in by aliases of a wallet and returns what each login came to: a service, or a refusal.
 fn log_in(
     emulator: &OracleEmulator,
     wallet: &WalletOptions,
     password: Option<&str>,
-    alias: &str,
-) -> anyhow::Result<Value> {
+    aliases: &[&str],
+) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     Wallet::create(emulator, wallet)?.write_to(folder.path())?;
     // The client obeys the retries of a wallet: a refusal would take over a minute.
@@ -24,12 +24,12 @@ fn log_in(
     let quick = std::fs::read_to_string(&tnsnames)?.replace("(retry_count=20)(retry_delay=3)", "");
     support::write(&tnsnames, &quick);
     let folder = folder.path();
-    let connect = json!({ "dsn": alias, "config_dir": folder, "wallet_location": folder, "wallet_password": password });
-    let story = json!([
-        ["login", "a", "app", FIRST],
-        ["query", "a", "SELECT SYS_CONTEXT('USERENV', 'SERVICE_NAME') FROM DUAL"]
-    ]);
-    Ok(steps_at(&connect, story).remove(1))
+    let connect = json!({ "config_dir": folder, "wallet_location": folder, "wallet_password": password });
+    let service = "SELECT SYS_CONTEXT('USERENV', 'SERVICE_NAME') FROM DUAL";
+    let story = aliases
+        .iter()
+        .flat_map(|alias| [json!(["login", alias, "app", FIRST, { "dsn": alias }]), json!(["query", alias, service])]);
+    Ok(steps_at(&connect, story.collect()).into_iter().skip(1).step_by(2).collect())
 }
 
 #[test]
@@ -38,24 +38,27 @@ fn every_alias_of_a_wallet_leads_to_its_service_with_either_certificate_and_eith
         ["high", "medium", "low", "tp", "tpurgent"].map(|level| format!("sb_{level}.test")).into();
     let emulator = OracleEmulator::start(Options { services, renegotiate: true, ..options() }).unwrap();
     let encrypted = WalletOptions::default();
-    for level in ["high", "medium", "low", "tp", "tpurgent"] {
-        let service = log_in(&emulator, &encrypted, Some(PASSWORD), &format!("sandbox_{level}")).unwrap();
-        assert_eq!(service, json!([[format!("sb_{level}.test")]]));
-    }
+    let aliases = ["sandbox_high", "sandbox_medium", "sandbox_low", "sandbox_tp", "sandbox_tpurgent"];
+    let levels = ["high", "medium", "low", "tp", "tpurgent"].map(|level| json!([[format!("sb_{level}.test")]]));
+    assert_eq!(log_in(&emulator, &encrypted, Some(PASSWORD), &aliases).unwrap(), levels);
+    let low = [json!([["sb_low.test"]])];
     let old = WalletOptions { version: CertificateVersion::V1, ..encrypted.clone() };
-    assert_eq!(log_in(&emulator, &old, Some(PASSWORD), "sandbox_low").unwrap(), json!([["sb_low.test"]]));
+    assert_eq!(log_in(&emulator, &old, Some(PASSWORD), &["sandbox_low"]).unwrap(), low);
     let plain = WalletOptions { key: WalletKey::Plain, ..encrypted.clone() };
-    assert_eq!(log_in(&emulator, &plain, None, "sandbox_tp").unwrap(), json!([["sb_tp.test"]]));
+    assert_eq!(log_in(&emulator, &plain, None, &["sandbox_low"]).unwrap(), low);
     let without = WalletOptions { key: WalletKey::Absent, ..encrypted };
-    assert_eq!(log_in(&emulator, &without, None, "sandbox_low").unwrap(), json!([["sb_low.test"]]));
+    assert_eq!(log_in(&emulator, &without, None, &["sandbox_low"]).unwrap(), low);
 }
 
 #[test]
 fn a_wallet_with_a_strange_authority_or_opened_with_a_wrong_password_logs_nobody_in() {
     let emulator = support::emulator();
     let strange = WalletOptions { wrong_authority: true, ..WalletOptions::default() };
-    assert!(!log_in(&emulator, &strange, Some(PASSWORD), "sandbox_low").unwrap().is_array());
-    assert!(!log_in(&emulator, &WalletOptions::default(), Some("Wrong_password_1"), "sandbox_low").unwrap().is_array());
+    let good = WalletOptions::default();
+    for (wallet, password) in [(&strange, PASSWORD), (&good, "Wrong_password_1")] {
+        let outcome = log_in(&emulator, wallet, Some(password), &["sandbox_low"]).unwrap();
+        assert!(!outcome[0].is_array(), "{outcome:?}");
+    }
     assert_eq!(emulator.user("app").unwrap().tally.logins, 0);
 }
 
