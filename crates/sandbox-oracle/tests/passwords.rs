@@ -169,6 +169,12 @@ fn in_a_rollover_window_both_log_in_and_its_end_is_that_of_the_first_change() {
     emulator.advance(HOUR * 4);
     assert_eq!([log_in(FIRST), log_in(THIRD)], [Some(1017), OK]);
     assert_eq!(emulator.user("other").unwrap().status, "OPEN");
+
+    // What is over does not linger: the next change begins a window of its own.
+    let fourth = "Fourth_password_4";
+    let results = steps(&emulator, json!([["login", "a", "other", THIRD], ["change", "a", THIRD, fourth]]));
+    assert_eq!(codes(&results), [OK, OK]);
+    assert_eq!([log_in(THIRD), log_in(fourth)], [OK, OK]);
 }
 
 #[test]
