@@ -8,13 +8,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use pkcs8::{LineEnding, PrivateKeyInfoRef};
+use pkcs8::{LineEnding, PrivateKeyInfoRef, pkcs5::pbes2::Parameters};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
     emulator::OracleEmulator,
     options::Listener,
     pki::{CertificateVersion, Identity, Pki},
+    wire::proof::random,
 };
 
 /// How the client's key is kept in `ewallet.pem`.
@@ -125,6 +126,9 @@ impl Wallet {
     }
 }
 
+/// Rounds of PBKDF2 for the key in a wallet: what OpenSSL takes by default.
+const ITERATIONS: u32 = 2048;
+
 /// As ADB's: the location is a placeholder that every client replaces.
 const SQLNET: &str = "WALLET_LOCATION = (SOURCE = (METHOD = file) (METHOD_DATA = (DIRECTORY=\"?/network/admin\")))\nSSL_SERVER_DN_MATCH=yes\n";
 
@@ -134,7 +138,10 @@ fn key_pem(identity: &Identity, key: &WalletKey) -> Result<String> {
         WalletKey::Absent => Ok(String::new()),
         WalletKey::Plain => Ok(crate::der::pem("PRIVATE KEY", identity.key_der())),
         WalletKey::Encrypted(password) => {
-            let encrypted = info.encrypt(password).ok().context("encrypt a key")?;
+            // As ADB's wallets are said to be: PBES2 with PBKDF2. The library's own choice would be scrypt, which Oracle's clients may not read.
+            let scheme = Parameters::generate_pbkdf2_sha256_aes256cbc(ITERATIONS, &random::<16>(), random());
+            let scheme = scheme.ok().context("choose how to encrypt a key")?;
+            let encrypted = info.encrypt_with_params(scheme, password).ok().context("encrypt a key")?;
             let pem = encrypted.to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF).ok().context("write a key as PEM")?;
             Ok(pem.to_string())
         }

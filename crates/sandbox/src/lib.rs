@@ -10,12 +10,16 @@ pub mod certs;
 pub mod cut_proxy;
 pub mod demo;
 pub mod installation;
+pub mod judge;
 pub mod moto;
 pub mod postgres;
+pub mod two_clouds;
 
 pub use application::{Application, LoginTried};
 pub use certs::{Certificates, ServerCertificate};
 pub use cut_proxy::{CutProxy, Loss, SilentHost};
 pub use installation::{Installation, SET, Users};
+pub use judge::Judge;
 pub use moto::Moto;
 pub use postgres::{Durability, HeldSession, Postgres, PostgresOptions, Tls};
+pub use two_clouds::{OracleUsers, Published, TwoClouds};

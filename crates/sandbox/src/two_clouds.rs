@@ -11,8 +11,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dizzy_sandbox_oci::{BucketOptions, KeyFormat, NAMESPACE, OciEmulator, Options as OciOptions, Rights, SecretOptions};
-use dizzy_sandbox_oracle::{Account, HOUR, Listener, Options as OracleOptions, OracleEmulator, Profile};
+use dizzy_sandbox_oci::{
+    BucketOptions, KeyFormat, NAMESPACE, OciEmulator, Options as OciOptions, Rights, SecretOptions,
+};
+use dizzy_sandbox_oracle::{
+    Account, HOUR, Options as OracleOptions, OracleEmulator, Profile, Wallet, WalletKey, WalletOptions,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{Application, Judge, Moto, Postgres, PostgresOptions, SET, Users, installation::ADMIN};
@@ -45,7 +49,7 @@ pub const WALLET_PASSWORD: &str = "canary-Wallet-4Jq";
 pub const ORACLE_ADMIN: &str = "ADMIN";
 const ADMIN_PASSWORD: &str = "canary-Admin-Pass1-7Qx";
 const BUCKET: &str = "wallets";
-const WALLET: &str = "orders.zip";
+const OBJECT: &str = "orders.zip";
 const ALIAS: &str = "orders_low";
 
 /// The installation. Dropping it ends everything.
@@ -148,13 +152,18 @@ impl TwoClouds {
         let user = oci.principal("rotator", Rights::all())?;
         let files = user.write_config(folder.path(), KeyFormat::Pkcs8)?;
 
-        let wallet = wallet(&emulator)?;
-        oci.create_bucket(&BucketOptions::new(BUCKET))?;
-        oci.put_object(BUCKET, WALLET, &wallet.zip)?;
+        let wallet = Wallet::create(
+            &emulator,
+            &WalletOptions {
+                key: WalletKey::Encrypted(WALLET_PASSWORD.to_owned()),
+                database: SET.to_owned(),
+                ..WalletOptions::default()
+            },
+        )?;
+        oci.create_bucket(BUCKET, &BucketOptions::default())?;
+        oci.put_object(BUCKET, OBJECT, wallet.zip()?)?;
         std::fs::create_dir(folder.path().join("wallet")).context("make a folder")?;
-        for (name, bytes) in &wallet.files {
-            std::fs::write(folder.path().join("wallet").join(name), bytes).context("write the judge's wallet")?;
-        }
+        wallet.write_to(&folder.path().join("wallet"))?;
 
         let judge = Judge::start(&moto, &files.config, &oci.endpoint_env())?;
         let at = Self {
@@ -202,7 +211,7 @@ impl TwoClouds {
         };
         write!(
             text,
-            "[sets.{SET}.databases.{ORACLE}]\nengine = \"oracle\"\nservice = \"{ALIAS}\"\nusers = [{}]\n{strategy}wallet = \"oci://{NAMESPACE}/{BUCKET}/{WALLET}\"\nwallet_password = \"file:{path}/wallet-password\"\nadmin = \"file:{path}/ora-admin.json\"\n",
+            "[sets.{SET}.databases.{ORACLE}]\nengine = \"oracle\"\nservice = \"{ALIAS}\"\nusers = [{}]\n{strategy}wallet = \"oci://{NAMESPACE}/{BUCKET}/{OBJECT}\"\nwallet_password = \"file:{path}/wallet-password\"\nadmin = \"file:{path}/ora-admin.json\"\n",
             quoted(&self.oracle_users),
         )?;
         write!(
@@ -219,6 +228,17 @@ impl TwoClouds {
     /// If it cannot be written.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         std::fs::write(self.path(name), text).context("write a file")
+    }
+
+    /// Whether the Oracle user's old password works on for a while.
+    #[must_use]
+    pub fn has_rollover(&self) -> bool {
+        self.oracle_strategy == OracleUsers::Rollover
+    }
+
+    /// Forgets the wrong logins of an Oracle user, which the judge has caused.
+    pub fn forgive(&self, user: &str) {
+        self.oracle.unlock_user(user);
     }
 
     /// A path in the installation's folder.

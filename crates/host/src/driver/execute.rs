@@ -33,7 +33,7 @@ impl Session<'_> {
             },
             Effect::Stage { store, generation, announce } => {
                 let result = self.stage(register, *store, *generation, announce.is_some()).await;
-                let outcome = self.answer(self.secret_target(*store), result);
+                let outcome = absent_is_final(self.answer(self.secret_target(*store), result));
                 self.note("stage.put", &outcome, register, Some(self.secret_name(*store)), Some((*store, *generation)))
                     .await;
                 outcome
@@ -72,7 +72,7 @@ impl Session<'_> {
             }
             Effect::Promote { store, from, to } => {
                 let result = self.promote(*store, *from, *to).await;
-                let outcome = self.answer(self.secret_target(*store), result);
+                let outcome = absent_is_final(self.answer(self.secret_target(*store), result));
                 self.note("promote.done", &outcome, register, Some(self.secret_name(*store)), Some((*store, *to)))
                     .await;
                 outcome
@@ -196,5 +196,18 @@ impl Session<'_> {
         };
         let about = if next.next.is_some() { next } else { old };
         self.note(kind, outcome, about, None, None).await;
+    }
+}
+
+/// A secret that is not there for a write, when it was there for a read, is one that may not be written: OCI answers a missing right
+/// like a missing thing. Asking again brings no right.
+fn absent_is_final(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Refused(Reason::Missing) => Outcome::Refused(Reason::Permanent),
+        other @ (Outcome::Applied
+        | Outcome::Refused(_)
+        | Outcome::Unknown
+        | Outcome::Register(_)
+        | Outcome::Labels { .. }) => other,
     }
 }

@@ -1,40 +1,57 @@
 //! The acts, in their order. Each begins with what will happen and ends with what the judges found.
 
 use anyhow::{Context as _, Result, ensure};
+use dizzy_sandbox_oci::{Door, Permission, Rights, Service};
+use dizzy_sandbox_oracle::{Effect, Fault as OracleFault, Point};
 
 use super::{
     Demo, LOGINS_PER_PHASE, LOGINS_PER_ROTATION, failed,
-    judge::{all_log_in, changed, published, verifiers},
+    judge::{STORES, all_log_in, changed, passwords, published},
     users,
 };
 use crate::{
     SET,
     moto::{Fault, Mishap},
-    postgres::Postgres,
+    two_clouds::{AWS_SECRET, ORACLE, POSTGRES},
 };
 
 /// Rotations in a row.
-const ROTATIONS: usize = 6;
+const ROTATIONS: usize = 5;
+/// The judges of what is published and what logs in.
+const CLIENTS: &str = "boto3, OCI SDK, psycopg, python-oracledb";
+/// ORA-28003: the password verify function refuses the password.
+const POLICY: u32 = 28003;
 
 /// What is there.
 pub(super) fn setting(demo: &Demo) -> Result<()> {
     let screen = demo.screen;
     screen.act(0, "The setting");
-    for member in &demo.at.members {
-        let version = member.server.psql("SHOW server_version")?;
-        let tls = member.server.psql("SHOW ssl")?;
-        let what = format!("database {}: PostgreSQL {version} on localhost:{}", member.name, member.server.port());
-        screen.claim("psql", tls == "on", &format!("{what}, TLS; users {}", member.users.join(" and ")))?;
-    }
-    let published = published(&demo.at)?;
-    for (secret, one) in &published {
+    let at = &demo.at;
+    let version = at.postgres.psql("SHOW server_version")?;
+    let tls = at.postgres.psql("SHOW ssl")?;
+    let what = format!(
+        "database {POSTGRES}: PostgreSQL {version} on localhost:{}, TLS; users {}",
+        at.postgres.port(),
+        at.postgres_users.join(" and ")
+    );
+    screen.claim("psql", tls == "on", &what)?;
+    let published = published(at)?;
+    let what = format!(
+        "database {ORACLE}: an emulator of Oracle 23ai behind mutual TLS; its wallet is in Object Storage; users {}",
+        at.oracle_users.join(" and ")
+    );
+    screen.claim("python-oracledb", all_log_in(&published), &what)?;
+    for (store, one) in &published {
         let users: Vec<&str> = one.users.values().map(String::as_str).collect();
-        let what = format!("secret {secret} in Secrets Manager (moto) publishes {}", users.join(" and "));
-        screen.claim("AWS CLI, psql", one.dead.is_empty(), &what)?;
+        screen.claim(
+            CLIENTS,
+            one.dead.is_empty(),
+            &format!("{store} publishes {}, who log in", users.join(" and ")),
+        )?;
     }
-    screen.say("the configuration:");
-    let text = std::fs::read_to_string(demo.at.path("dizzy-keys.toml")).context("read the configuration")?;
-    let folder = demo.at.path("").display().to_string();
+    screen.say("Secrets Manager is moto; Vault and Object Storage are an emulator that demands OCI's signatures. The configuration:");
+    let text = std::fs::read_to_string(at.path("dizzy-keys.toml")).context("read the configuration")?;
+    let folder = at.path("").display().to_string();
     screen.command("cat dizzy-keys.toml", &text.replace(folder.trim_end_matches('/'), "."));
     Ok(())
 }
@@ -54,15 +71,15 @@ pub(super) fn adopt(demo: &Demo) -> Result<()> {
     demo.show(&["--yes", "prepare", SET], 0)?;
     demo.show(&["check", SET], 0)?;
     demo.show(&["plan", SET], 0)?;
-    demo.screen.claim("AWS CLI, psql", published(&demo.at)? == before, "what consumers read is as it was, and logs in")
+    demo.screen.claim(CLIENTS, published(&demo.at)? == before, "what consumers read is as it was, and logs in")
 }
 
 /// Rotations in a row, undisturbed.
 pub(super) fn rotate(demo: &mut Demo) -> Result<()> {
     let screen = demo.screen;
     screen.act(2, &format!("{ROTATIONS} rotations, while an application logs in all the time"));
-    screen.say("The application: Python with boto3 and psycopg, verify-full, no retries; it reads CURRENT afresh for");
-    screen.say("every login and goes through both secrets and both databases in turn.");
+    screen.say("The application: Python with boto3, OCI's SDK, psycopg and python-oracledb, TLS verified, no retries; it reads");
+    screen.say("CURRENT afresh for every login and goes through both stores and both databases in turn.");
     demo.begin("before");
     demo.more_logins(LOGINS_PER_PHASE)?;
     demo.begin("rotations");
@@ -85,100 +102,135 @@ pub(super) fn rotate(demo: &mut Demo) -> Result<()> {
     let phase = demo.phases.last().context("a phase")?.from;
     let logins = demo.logins(phase, demo.tried())?;
     let seen = users(&logins);
-    let both = demo.at.members.iter().flat_map(|member| &member.users).all(|user| seen.contains(user.as_str()));
+    let both = demo.at.postgres_users.iter().chain(&demo.at.oracle_users).all(|user| seen.contains(user.as_str()));
     let names: Vec<&str> = seen.iter().copied().collect();
     screen.claim("the application's log", both, &format!("it logged in as {}", names.join(", ")))?;
-    screen.claim("AWS CLI, psql", all_log_in(&published(&demo.at)?), "every published credential logs in")
+    screen.claim(CLIENTS, all_log_in(&published(&demo.at)?), "every published credential logs in")
 }
 
-/// One database refuses after the intent is recorded.
+/// One database refuses after the other one has accepted.
 pub(super) fn refusal(demo: &mut Demo) -> Result<()> {
     let screen = demo.screen;
-    screen.act(3, "One database refuses: everything stays on the old generation");
+    screen.act(3, "Oracle refuses when PostgreSQL has accepted: everything stays on the old generation");
     demo.begin("refusal");
-    let (was_published, had) = (published(&demo.at)?, verifiers(&demo.at)?);
-    screen.say("On billing an administrator forbids changes: a trigger on dizzy.fence that raises an error.");
-    billing(demo)?.psql(
-        "CREATE FUNCTION public.change_freeze() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN RAISE EXCEPTION 'change freeze' USING ERRCODE = 'insufficient_privilege'; END $$; \
-         CREATE TRIGGER change_freeze BEFORE UPDATE ON dizzy.fence FOR EACH ROW EXECUTE FUNCTION public.change_freeze()",
-    )?;
+    let (was_published, had) = (published(&demo.at)?, passwords(&demo.at)?);
+    screen.say("The Oracle database refuses the password (ORA-28003), as a verify function can.");
+    let fault = demo.at.oracle.plant(OracleFault::at(Point::BeforeChange, Effect::Refuse(POLICY)));
     let ran = demo.show(&["rotate", SET], 1)?;
     screen.claim(
         "exit code 1",
         ran.code == Some(1),
         "the rotation failed, and the old credentials are valid everywhere",
     )?;
-    let has = changed(&had, &verifiers(&demo.at)?);
-    let one_sided = !has.is_empty() && has.iter().all(|user| user.starts_with("rds_"));
-    screen.claim(
-        "psql",
-        one_sided,
-        &format!("rds had accepted already ({} changed), billing had not", has.join(", ")),
-    )?;
-    let published_now = published(&demo.at)?;
-    screen.claim(
-        "AWS CLI",
-        published_now == was_published,
-        "both secrets publish the very versions that they published",
-    )?;
-    screen.claim("psql", all_log_in(&published_now), "every published credential logs in")?;
-    let phase = demo.phase()?;
-    screen.claim("status", phase == "idle", "the set is at rest")?;
+    let has = changed(&had, &passwords(&demo.at)?);
+    let one_sided =
+        fault.fired() == 1 && !has.is_empty() && has.iter().all(|user| demo.at.postgres_users.contains(user));
+    let what = format!("{POSTGRES} had accepted already ({} changed), {ORACLE} had not", has.join(", "));
+    screen.claim("psql, the emulator's books", one_sided, &what)?;
+    untouched(demo, &was_published)?;
     demo.after(&ran)?;
-    billing_thaws(demo)?;
-    demo.rotation()?;
-    let again = published(&demo.at)?;
-    let moved =
-        again.iter().all(|(secret, one)| was_published.get(secret).is_some_and(|old| old.version != one.version));
-    screen.claim(
-        "AWS CLI, psql",
-        moved && all_log_in(&again),
-        "both secrets publish the next generation, and it logs in",
-    )?;
+    screen.say("The next rotation goes through.");
+    moves_on(demo, &was_published)?;
     demo.conclude()
 }
 
-fn billing_thaws(demo: &Demo) -> Result<()> {
-    demo.screen.say("The administrator takes the trigger away; the next rotation goes through.");
-    billing(demo)?.psql("DROP TRIGGER change_freeze ON dizzy.fence; DROP FUNCTION public.change_freeze()").map(drop)
+/// One cloud does not play along: without a right, and not at all.
+pub(super) fn cloud_down(demo: &mut Demo) -> Result<()> {
+    let screen = demo.screen;
+    screen.act(4, "OCI fails: without a right, and then without an answer");
+    demo.begin("OCI fails");
+    let was_published = published(&demo.at)?;
+    screen.say("Somebody takes the right to update secrets away.");
+    demo.at.oci.set_rights("rotator", &Rights::all().without(Permission::SecretUpdate))?;
+    let ran = demo.show(&["rotate", SET], 1)?;
+    demo.at.oci.set_rights("rotator", &Rights::all())?;
+    screen.claim(
+        "exit code 1",
+        ran.code == Some(1),
+        "rolled back: Secrets Manager had the next version already, unused",
+    )?;
+    untouched(demo, &was_published)?;
+    screen.say("All of OCI refuses connections, but for the service that the application reads from.");
+    let away = [Service::Vaults, Service::ObjectStorage];
+    away.iter().try_for_each(|service| demo.at.oci.set_door(*service, Door::Refusing))?;
+    let ran = demo.run(&["rotate", SET], &[])?;
+    away.iter().try_for_each(|service| demo.at.oci.set_door(*service, Door::Open))?;
+    screen.command(&format!("dizzy-keys rotate {SET}"), &ran.printed());
+    screen.claim("exit code 1", ran.code == Some(1), "the rotation does not begin")?;
+    untouched(demo, &was_published)?;
+    screen.say("OCI is back; the next rotation goes through.");
+    moves_on(demo, &was_published)?;
+    demo.conclude()
 }
 
-/// Killed when one database has changed its password and the other one has its change in an open transaction.
+/// What is published is what was published, it logs in, and the set is at rest.
+fn untouched(demo: &Demo, was_published: &std::collections::BTreeMap<String, super::judge::Published>) -> Result<()> {
+    let screen = demo.screen;
+    let published = published(&demo.at)?;
+    screen.claim(
+        "boto3, OCI SDK",
+        published == *was_published,
+        "both stores publish the very versions that they published",
+    )?;
+    screen.claim(CLIENTS, all_log_in(&published), "every published credential logs in")?;
+    screen.claim("status", demo.phase()? == "idle", "the set is at rest")
+}
+
+/// A rotation after which every store publishes another version, which logs in.
+fn moves_on(
+    demo: &mut Demo,
+    was_published: &std::collections::BTreeMap<String, super::judge::Published>,
+) -> Result<()> {
+    demo.rotation()?;
+    let again = published(&demo.at)?;
+    let moved = again.iter().all(|(store, one)| was_published.get(store).is_some_and(|old| old.version != one.version));
+    let what = "both stores publish the next generation, and it logs in";
+    demo.screen.claim(CLIENTS, moved && all_log_in(&again), what)
+}
+
+/// Killed when one database has changed its password and the other one's change is on its way.
 pub(super) fn kill_between_databases(demo: &mut Demo) -> Result<()> {
     let screen = demo.screen;
-    screen.act(4, "kill -9 between two databases");
+    screen.act(5, "kill -9 between two databases, and a change that arrives late");
     demo.begin("kill, deciding");
     screen.say(
         "A traced rotation shows the point at which the first database has answered its change. The next rotation dies",
     );
-    screen.say("there, while its change of billing waits for a lock that somebody holds.");
+    screen.say("there, while Oracle holds its change back.");
     let point = demo.point_after("change a password")?;
-    let (was_published, had) = (published(&demo.at)?, verifiers(&demo.at)?);
-    let held = billing(demo)?.hold_transaction("SELECT FROM dizzy.fence FOR UPDATE")?;
+    let (was_published, had) = (published(&demo.at)?, passwords(&demo.at)?);
+    let held = demo.at.oracle.plant(OracleFault::at(Point::BeforeChange, Effect::Hold));
     demo.killed_rotation(point)?;
-    let has = changed(&had, &verifiers(&demo.at)?);
-    let one_sided = matches!(has.as_slice(), [user] if user.starts_with("rds_"));
-    screen.claim("psql", one_sided, &format!("only rds is changed ({})", has.join(", ")))?;
+    let has = changed(&had, &passwords(&demo.at)?);
+    let one_sided = matches!(has.as_slice(), [user] if demo.at.postgres_users.contains(user));
+    screen.claim(
+        "psql, the emulator's books",
+        one_sided,
+        &format!("only {POSTGRES} is changed ({})", has.join(", ")),
+    )?;
     screen.claim("status", demo.phase()? == "intent", "nothing was decided: the register is in phase intent")?;
     demo.show(&["status", SET], 0)?;
     let published_now = published(&demo.at)?;
     let untouched = published_now == was_published && all_log_in(&published_now);
-    screen.claim("AWS CLI, psql", untouched, "both secrets publish what they published, and it logs in")?;
-    drop(held);
+    screen.claim(CLIENTS, untouched, "both stores publish what they published, and it logs in")?;
     recovered(demo)?;
+    let rested = published(&demo.at)?;
+    held.release();
+    let unmoved = published(&demo.at)? == rested && all_log_in(&rested);
+    screen.claim("the emulator", held.fired() == 1, "the dead worker's change is let go only now")?;
+    screen.claim(CLIENTS, unmoved, "it harms nobody: every published credential still logs in")?;
     demo.conclude()
 }
 
-/// Killed when one secret is promoted and the request to promote the other is still on its way.
+/// Killed when one store is promoted and the request to promote the other is still on its way.
 pub(super) fn kill_between_promotions(demo: &mut Demo) -> Result<()> {
     let screen = demo.screen;
-    screen.act(5, "kill -9 between two promotions, and a request that arrives late");
+    screen.act(6, "kill -9 between two promotions, and a request that arrives late");
     demo.begin("kill, promoting");
     let point = demo.point_after("promote a secret")?;
     let was_published = published(&demo.at)?;
-    let late = demo.at.secrets.last().context("a second secret")?.clone();
-    demo.at.moto.inject(&Fault::next("UpdateSecretVersionStage", Mishap::Late).on(&late))?;
+    // Vault takes longer than Secrets Manager, whose answer is held back: so Vault's is the first.
+    demo.at.moto.inject(&Fault::next("UpdateSecretVersionStage", Mishap::Late).on(AWS_SECRET))?;
     demo.killed_rotation(point)?;
     screen.claim(
         "status",
@@ -187,20 +239,21 @@ pub(super) fn kill_between_promotions(demo: &mut Demo) -> Result<()> {
     )?;
     demo.show(&["status", SET], 0)?;
     let published_now = published(&demo.at)?;
-    let moved: Vec<&String> = published_now
-        .iter()
-        .filter(|(secret, one)| was_published.get(*secret) != Some(one))
-        .map(|(name, _)| name)
-        .collect();
-    let first = demo.at.secrets.first().context("a first secret")?;
-    screen.claim("AWS CLI", moved == [first], &format!("{first} is promoted; the request for {late} is on its way"))?;
-    screen.claim("psql", all_log_in(&published_now), "old here and next there: every published credential logs in")?;
+    let [aws, vault] = STORES;
+    let moved: Vec<&str> =
+        STORES.into_iter().filter(|store| was_published.get(*store) != published_now.get(*store)).collect();
+    screen.claim(
+        "boto3, OCI SDK",
+        moved == [vault],
+        &format!("{vault} is promoted; the request for {aws} is on its way"),
+    )?;
+    screen.claim(CLIENTS, all_log_in(&published_now), "old here and next there: every published credential logs in")?;
     recovered(demo)?;
     let rested = published(&demo.at)?;
     let released = demo.at.moto.release()?;
     let unmoved = published(&demo.at)? == rested && all_log_in(&rested);
     screen.claim("moto", released == 1, "the dead worker's request arrives only now")?;
-    screen.claim("AWS CLI, psql", unmoved, "it moved nothing: every published credential still logs in")?;
+    screen.claim(CLIENTS, unmoved, "it moved nothing: every published credential still logs in")?;
     demo.conclude()
 }
 
@@ -222,21 +275,16 @@ fn recovered(demo: &mut Demo) -> Result<()> {
     let users: Vec<_> = published.values().map(|one| &one.users).collect();
     let alike = users.windows(2).all(|pair| matches!(pair, [one, other] if one == other));
     screen.claim(
-        "status, AWS CLI, psql",
+        "status and the clients",
         at_rest && alike && all_log_in(&published),
-        "at rest; both secrets publish the same users, and every published credential logs in",
+        "at rest; both stores publish the same users, and every published credential logs in",
     )
-}
-
-fn billing(demo: &Demo) -> Result<&Postgres> {
-    let billing = demo.at.members.iter().find(|member| member.name == "billing").context("the second database")?;
-    Ok(&billing.server)
 }
 
 /// The figures.
 pub(super) fn closing(mut demo: Demo) -> Result<()> {
     let screen = demo.screen;
-    screen.act(6, "What the application saw");
+    screen.act(7, "What the application saw");
     let logins = demo.app.take().context("the application")?.end()?;
     screen.say(&row(["phase", "rotations", "kills", "logins", "failed", "slowest"]));
     let ends = demo.phases.iter().skip(1).map(|phase| phase.from).chain([logins.len()]);

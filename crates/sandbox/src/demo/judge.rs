@@ -1,50 +1,43 @@
-//! Judges that are not ours: the AWS command line says what is published, psql says what logs in and which verifier a user has.
+//! Judges that are not ours: boto3 and Oracle's SDK for OCI say what is published, psycopg and python-oracledb what logs in; psql's verifiers
+//! and the Oracle emulator's books say whose password has changed.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
 
-use crate::{Installation, postgres::literal};
+use crate::{
+    TwoClouds,
+    postgres::literal,
+    two_clouds::{ORACLE, POSTGRES},
+};
 
-/// What one secret publishes, without passwords.
+/// The stores, in the order in which they are judged.
+pub(super) const STORES: [&str; 2] = ["Secrets Manager", "Vault"];
+
+/// What one store publishes, without passwords.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Published {
     pub(super) version: String,
     /// The user of each database.
     pub(super) users: BTreeMap<String, String>,
-    /// Published credentials that psql cannot log in with.
+    /// Published credentials that do not log in.
     pub(super) dead: Vec<String>,
 }
 
-/// Reads every secret's CURRENT with the AWS command line, and tries every credential in it with psql.
-pub(super) fn published(at: &Installation) -> Result<BTreeMap<String, Published>> {
-    // One call for all of them: the command line takes longer to start than to ask.
-    let mut args = vec!["secretsmanager", "batch-get-secret-value", "--secret-id-list"];
-    args.extend(at.secrets.iter().map(String::as_str));
-    let answer = at.moto.aws(&args)?;
-    let answers = answer.get("SecretValues").and_then(Value::as_array).context("no SecretValues in the answer")?;
+/// Reads CURRENT in both stores, and tries every credential in it.
+pub(super) fn published(at: &TwoClouds) -> Result<BTreeMap<String, Published>> {
     let mut all = BTreeMap::new();
-    for secret in &at.secrets {
-        let is_it = |one: &&Value| one.get("Name").and_then(Value::as_str) == Some(secret);
-        let answer = answers.iter().find(is_it).with_context(|| format!("{secret} is not in the answer"))?;
-        let text =
-            |name: &str| answer.get(name).and_then(Value::as_str).with_context(|| format!("{secret}: no {name}"));
-        let document: Value = serde_json::from_str(text("SecretString")?).context("read the secret's JSON")?;
-        let mut published =
-            Published { version: text("VersionId")?.to_owned(), users: BTreeMap::new(), dead: Vec::new() };
-        for member in &at.members {
-            let field = |name: &str| {
-                let value = document.get(&member.name).and_then(|d| d.get(name)).and_then(Value::as_str);
-                value.with_context(|| format!("{secret} lacks {}.{name}", member.name))
-            };
-            let (user, password) = (field("username")?, field("password")?);
-            if !member.server.login(user, password)? {
-                published.dead.push(format!("{user} on {} as published by {secret}", member.name));
+    for (store, found) in STORES.iter().zip(at.published()?) {
+        let mut published = Published { version: found.version.clone(), users: BTreeMap::new(), dead: Vec::new() };
+        for database in [POSTGRES, ORACLE] {
+            let (user, password) =
+                found.credential(database).with_context(|| format!("{store} publishes no {database}"))?;
+            if !at.logs_in(database, &user, &password)? {
+                published.dead.push(format!("{user} on {database} as published in {store}"));
             }
-            published.users.insert(member.name.clone(), user.to_owned());
+            published.users.insert(database.to_owned(), user);
         }
-        all.insert(secret.clone(), published);
+        all.insert((*store).to_owned(), published);
     }
     Ok(all)
 }
@@ -54,19 +47,22 @@ pub(super) fn all_log_in(published: &BTreeMap<String, Published>) -> bool {
     published.values().all(|one| one.dead.is_empty())
 }
 
-/// A digest of each user's verifier, by user, as psql reads it with the superuser's eyes: it differs once a password was changed.
-pub(super) fn verifiers(at: &Installation) -> Result<BTreeMap<String, String>> {
-    let mut all = BTreeMap::new();
-    for member in &at.members {
-        let users: Vec<String> = member.users.iter().map(|user| literal(user)).collect();
-        let sql = format!("SELECT rolname, md5(rolpassword) FROM pg_authid WHERE rolname IN ({})", users.join(", "));
-        let rows = member.server.psql(&sql)?;
-        all.extend(rows.lines().filter_map(|row| row.split_once('|')).map(|(u, v)| (u.to_owned(), v.to_owned())));
+/// Something of each user, by user, that differs once its password was changed.
+pub(super) fn passwords(at: &TwoClouds) -> Result<BTreeMap<String, String>> {
+    let users: Vec<String> = at.postgres_users.iter().map(|user| literal(user)).collect();
+    let sql = format!("SELECT rolname, md5(rolpassword) FROM pg_authid WHERE rolname IN ({})", users.join(", "));
+    let rows = at.postgres.psql(&sql)?;
+    let mut all: BTreeMap<String, String> =
+        rows.lines().filter_map(|row| row.split_once('|')).map(|(u, v)| (u.to_owned(), v.to_owned())).collect();
+    for user in &at.oracle_users {
+        if let Some(state) = at.oracle.user(user) {
+            all.insert(user.clone(), state.tally.changes.to_string());
+        }
     }
     Ok(all)
 }
 
-/// The users whose verifiers differ.
+/// The users whose passwords differ.
 pub(super) fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
-    after.iter().filter(|(user, verifier)| before.get(*user) != Some(verifier)).map(|(user, _)| user.clone()).collect()
+    after.iter().filter(|(user, was)| before.get(*user) != Some(was)).map(|(user, _)| user.clone()).collect()
 }

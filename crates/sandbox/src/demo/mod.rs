@@ -1,6 +1,7 @@
-//! The demo: real databases, Secrets Manager as moto plays it, an application that logs in all the time; rotations, a refusal, kills.
+//! The demo: two databases in two clouds (a real PostgreSQL, an Oracle emulator; moto and an OCI emulator), an application that logs in
+//! all the time; rotations, refusals, kills.
 //!
-//! Everything it prints as true was found true first, by psql, the AWS command line, an exit code or the application's own log;
+//! Everything it prints as true was found true first, by the vendors' own clients, an exit code or the application's own log;
 //! otherwise it ends with an error. It waits for conditions, with deadlines, and never for time.
 
 mod acts;
@@ -19,7 +20,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use self::screen::Screen;
-use crate::{Application, Installation, LoginTried, PostgresOptions, SET, Users};
+use crate::{Application, LoginTried, OracleUsers, SET, TwoClouds, Users};
 
 /// Pause of the application between two logins: one login takes several times as long.
 const APPLICATION_PAUSE: Duration = Duration::from_millis(2);
@@ -37,18 +38,18 @@ const LOGINS_AFTER: usize = 5;
 pub fn run(binary: &Path) -> Result<()> {
     let screen = Screen::new();
     screen.line(
-        "dizzy-keys: two databases and two secrets move to new credentials as one, while an application logs in.",
+        "dizzy-keys: databases and secrets in two clouds move to new credentials as one, while an application logs in.",
     );
-    let databases = [("rds", Users::Alternating), ("billing", Users::Alternating)];
-    let at = Installation::start(binary, &databases, 2, &PostgresOptions::default())?;
+    let at = TwoClouds::start(binary, Users::Alternating, OracleUsers::Alternating)?;
     let mut demo =
         Demo { binary: binary.to_owned(), at, screen, app: None, phases: Vec::new(), rotations: 0, kills: 0 };
     acts::setting(&demo)?;
     acts::look(&demo)?;
     acts::adopt(&demo)?;
-    demo.app = Some(Application::start(&demo.at, APPLICATION_PAUSE)?);
+    demo.app = Some(demo.at.application(APPLICATION_PAUSE)?);
     acts::rotate(&mut demo)?;
     acts::refusal(&mut demo)?;
+    acts::cloud_down(&mut demo)?;
     acts::kill_between_databases(&mut demo)?;
     acts::kill_between_promotions(&mut demo)?;
     acts::closing(demo)
@@ -57,7 +58,7 @@ pub fn run(binary: &Path) -> Result<()> {
 /// The demo as it goes on.
 struct Demo {
     binary: PathBuf,
-    at: Installation,
+    at: TwoClouds,
     screen: Screen,
     app: Option<Application>,
     phases: Vec<Phase>,
@@ -95,7 +96,7 @@ impl Demo {
         let before = self.tried();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.binary).args(args);
-        command.env_clear().env("PATH", "/usr/bin:/bin").envs(self.at.moto.env()).current_dir(self.at.path(""));
+        command.env_clear().env("PATH", "/usr/bin:/bin").envs(self.at.env()).current_dir(self.at.path(""));
         for (name, value) in environment {
             command.env(name, value);
         }

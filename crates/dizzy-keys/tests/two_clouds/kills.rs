@@ -1,0 +1,77 @@
+//! `kill -9` at every point of a rotation in two clouds, then `recover`.
+
+use dizzy_sandbox::{
+    OracleUsers, SET, Users,
+    two_clouds::{ORACLE, POSTGRES, TwoClouds},
+};
+
+use super::{assert_at_rest, common::Told, prepared, run};
+
+/// No rotation has more points; a sweep that gets here has lost its way.
+const MOST_POINTS: u32 = 200;
+/// Fewer points mean that the sweep saw nothing.
+const FEWEST_POINTS: u32 = 30;
+/// A plain rotation is tried after every so many kills.
+const ROTATE_EVERY: u32 = 9;
+
+#[test]
+fn alternating_users_in_both_clouds_log_in_whenever_the_worker_is_killed() {
+    sweep(Users::Alternating, OracleUsers::Alternating);
+}
+
+#[test]
+fn a_rollover_beside_alternating_users_logs_in_whenever_the_worker_is_killed() {
+    sweep(Users::Alternating, OracleUsers::Rollover);
+}
+
+#[test]
+fn single_users_in_both_clouds_always_have_a_label_that_logs_in() {
+    sweep(Users::Single, OracleUsers::Single);
+}
+
+fn sweep(postgres: Users, oracle: OracleUsers) {
+    let at = prepared(postgres, oracle);
+    let mut points = 0;
+    for point in 0..MOST_POINTS {
+        let mut command = at.command(&["-vv", "rotate", SET]);
+        let told = Told::of(&command.env("DIZZY_KEYS_KILL_AT", point.to_string()).output().unwrap());
+        if told.signal.is_none() {
+            told.expect(0);
+            points = point;
+            break;
+        }
+        assert_eq!(told.signal, Some(9), "point {point}: {}", told.err);
+        let step = told.err.lines().rev().find(|line| line.contains("step=")).unwrap_or("?").to_owned();
+        let story = format!("killed at point {point}: {step}");
+        somebody_can_log_in(&at, &story);
+        run(&at, &["recover", SET]).expect(0);
+        assert_at_rest(&at, &story);
+        if point % ROTATE_EVERY == ROTATE_EVERY - 1 {
+            run(&at, &["rotate", SET]).expect(0);
+            assert_at_rest(&at, &format!("rotated after: {story}"));
+        }
+    }
+    println!("{postgres:?} + {oracle:?}: {points} points, each killed and recovered");
+    assert!(points >= FEWEST_POINTS, "only {points} points");
+}
+
+/// Before anything is recovered: what both stores publish logs in (alternating, rollover); for a single user, what one of the stages
+/// shows does, in the order in which consumers may try them.
+fn somebody_can_log_in(at: &TwoClouds, story: &str) {
+    let all: Vec<_> = ["CURRENT", "PENDING", "PREVIOUS"].iter().map(|label| at.staged(label).unwrap()).collect();
+    for (database, users) in [(POSTGRES, &at.postgres_users), (ORACLE, &at.oracle_users)] {
+        let has_stages = users.len() == 1 && !(database == ORACLE && at.has_rollover());
+        let stages = if has_stages { &all[..] } else { &all[..1] };
+        for store in 0..2 {
+            let credentials = stages.iter().filter_map(|stage| stage[store].as_ref()?.credential(database));
+            let mut tried: Vec<(String, String)> = credentials.collect();
+            tried.dedup();
+            let accepted = tried.iter().any(|(user, password)| at.logs_in(database, user, password).unwrap());
+            assert!(accepted, "{story}: nothing in store {store} opens {database}");
+        }
+        // The judge's own wrong logins are not the product's.
+        for user in users {
+            at.forgive(user);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Every pair of strategies rotates as one, and what it costs.
+
+use dizzy_sandbox::{
+    OracleUsers, SET, Users,
+    two_clouds::{AWS_SECRET, ORACLE, POSTGRES},
+};
+use serde_json::Value;
+
+use super::{assert_at_rest, prepared, run};
+
+/// Rotations of each pair.
+const ROTATIONS: u64 = 3;
+
+#[test]
+fn every_pair_of_strategies_rotates_as_one() {
+    let mut table =
+        vec!["PostgreSQL   Oracle       rotations  Secrets Manager calls  Vault calls (last rotation)".to_owned()];
+    for postgres in [Users::Alternating, Users::Single] {
+        for oracle in OracleUsers::ALL {
+            let at = prepared(postgres, oracle);
+            let mut before = at.published().unwrap();
+            let mut calls = (0, 0);
+            for rotation in 1..=ROTATIONS {
+                let story = format!("{postgres:?} + {oracle:?}, rotation {rotation}");
+                at.moto.forget_calls().unwrap();
+                at.oci.forget_log();
+                run(&at, &["rotate", SET]).expect(0);
+                let counts = at.moto.counts(Some(AWS_SECRET)).unwrap();
+                let aws: u64 = counts.as_object().unwrap().values().filter_map(Value::as_u64).sum();
+                let vault = at.oci.log().iter().filter(|call| call.target.contains(&at.vault_secret)).count();
+                calls = (aws, vault);
+                assert_at_rest(&at, &story);
+                let after = at.published().unwrap();
+                for (old, new) in before.iter().zip(&after) {
+                    assert_ne!(old.version, new.version, "{story}: every store moved");
+                    for database in [POSTGRES, ORACLE] {
+                        assert!(old.credential(database) != new.credential(database), "{story}: {database} moved");
+                    }
+                }
+                assert_eq!(at.register().unwrap()["current"], 1 + rotation, "{story}");
+                before = after;
+            }
+            table.push(format!(
+                "{:12} {:12} {ROTATIONS:9} {:22} {:12}",
+                format!("{postgres:?}"),
+                format!("{oracle:?}"),
+                calls.0,
+                calls.1
+            ));
+        }
+    }
+    println!("{}", table.join("\n"));
+}
+
+#[test]
+fn one_password_opens_both_databases_if_asked_for() {
+    let at = prepared(Users::Alternating, OracleUsers::Alternating);
+    at.configure("passwords = \"shared\"").unwrap();
+    for rotation in 1..=2 {
+        run(&at, &["rotate", SET]).expect(0);
+        assert_at_rest(&at, &format!("shared, rotation {rotation}"));
+        let [aws, _] = at.published().unwrap();
+        let (rds, adb) = (aws.credential(POSTGRES).unwrap(), aws.credential(ORACLE).unwrap());
+        assert!(rds.1 == adb.1, "one password in both");
+        assert!((12..=30).contains(&adb.1.len()), "within Autonomous Database's limits");
+    }
+}
