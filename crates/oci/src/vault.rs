@@ -8,6 +8,7 @@
 mod api;
 mod model;
 mod seen;
+mod unusable;
 
 use core::time::Duration;
 use std::{
@@ -122,58 +123,6 @@ impl OciVaultStore {
 
     fn remember_seen(&self, seen: Option<Seen>) -> Option<Seen> {
         core::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), seen)
-    }
-
-    /// Why nothing may be written to this secret, if so.
-    fn unusable(&self, call: &Call<'_>, secret: &Secret) -> Option<PortError> {
-        match secret.state() {
-            State::Leaving => {
-                let hint = format!(
-                    "it is scheduled for deletion; to keep it: oci vault secret cancel-secret-deletion --secret-id {}",
-                    self.ocid
-                );
-                return Some(call.refused(Kind::NotFound).with_hint(hint));
-            }
-            State::Stuck => {
-                return Some(call.refused(Kind::Other).with_hint(
-                    "the secret is neither active nor on its way to be; its state in the console tells more",
-                ));
-            }
-            State::Active | State::Passing => {}
-        }
-        if secret.is_replica() {
-            let hint =
-                "this is a replica from another region, which can only be read; configure the secret it is made from";
-            return Some(call.refused(Kind::ReadOnly).with_hint(hint));
-        }
-        secret.is_rotated_by_vault().then(|| {
-            let hint = "Vault changes the password of an Autonomous Database through this secret on a schedule of its own; \
-                        turn that off, or configure another secret";
-            call.refused(Kind::Managed).with_hint(hint)
-        })
-    }
-
-    /// The reading service answers alike for what is not there, what is being deleted, and what we may not read. The managing
-    /// service can tell these apart; and "not there" must not be said of what is.
-    async fn explained(&self, error: PortError, call: &Call<'_>, wanted: Wanted, deadline: Deadline) -> PortError {
-        let looking = Call { right: "read secrets", ..reading(call) };
-        let Ok(secret) = self.api.secret(&looking, deadline).await else { return error };
-        if let Some(reason) = self.unusable(call, &secret).filter(|reason| reason.kind == Kind::NotFound) {
-            return PortError { code: error.code, ..reason };
-        }
-        if let Wanted::Number(number) = wanted {
-            match self.api.version(&looking, number, deadline).await {
-                Ok(version) if version.is_leaving() => {
-                    let hint =
-                        "the version is scheduled for deletion; `oci vault secret-version cancel-deletion` keeps it";
-                    return error.with_hint(hint);
-                }
-                Ok(_) => {}
-                Err(_) => return error,
-            }
-        }
-        let hint = format!("it is there, but cannot be read: a policy must allow to {} on it", call.right);
-        PortError { code: error.code, ..call.refused(Kind::Denied).with_hint(hint) }
     }
 
     /// The name is taken: by the same value, it is ours; by another, the first writer has won.
@@ -393,6 +342,7 @@ impl SecretStore for OciVaultStore {
             if version.is_leaving() {
                 return Ok(());
             }
+            // Whether this touches the rest of the secret is not verified: docs/oci.md says what to try first in a tenancy.
             // [sdk] "You can only delete a secret version if the secret version rotation state is marked as DEPRECATED."
             let is_used = [Stage::Current, Stage::Previous, Stage::Pending].iter().any(|stage| version.is(*stage));
             if is_used || !version.is(Stage::Deprecated) {

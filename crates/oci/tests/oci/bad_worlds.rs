@@ -35,6 +35,14 @@ async fn a_missing_secret_and_a_missing_right_are_told_apart_where_that_can_be()
     refused(&world.store(&ocid).read(&one, soon()).await.err().unwrap(), Kind::Denied, "read secret-bundles");
     refused(&world.store(&ocid).read(&version(9), soon()).await.err().unwrap(), Kind::NotFound, "");
 
+    // Nor may it be called missing while the service that could tell does not answer.
+    for operation in [Operation::GetSecret, Operation::GetSecretVersion] {
+        let fault = world.oci.inject(Fault::next(operation, Mishap::Refuse(503, "ServiceUnavailable")).always());
+        refused(&world.store(&ocid).read(&one, soon()).await.err().unwrap(), Kind::Busy, "");
+        assert_eq!(fault.fired(), 3, "{operation:?}");
+        world.oci.clear_faults();
+    }
+
     world.oci.set_rights("rotator", &Rights::all().without(Permission::SecretUpdate)).unwrap();
     refused(&store.promote(&version(1), &one, soon()).await.unwrap_err(), Kind::NotFound, "use secrets");
     world.oci.set_rights("rotator", &Rights::all().without(Permission::SecretVersionDelete)).unwrap();
