@@ -26,8 +26,6 @@ const OUR_WRONG_LOGINS: f64 = 3.0;
 const CLIENTS_NAMED: usize = 10;
 /// How much of a client's name is shown.
 const CLIENT_NAME_LIMIT: usize = 64;
-/// The right that a rotated user must not have: its own changes would not need the old password, and it could change everybody's.
-const FORBIDDEN_RIGHT: &str = "ALTER USER";
 
 /// Looks, without changing anything.
 pub(crate) async fn inspect(
@@ -83,7 +81,7 @@ async fn look(session: &mut Session) -> Result<Facts, Trouble> {
         role: account::role(session).await?,
         account: account::account(session).await?,
         profile: account::profile(session).await?,
-        may_alter_users: account::holds(session, FORBIDDEN_RIGHT).await?,
+        may_alter_users: account::holds(session, prepare::FORBIDDEN_RIGHT).await?,
         can_end_window: prepare::may_end_window(session).await?,
         service: cloud_service(session).await?,
     })
@@ -183,6 +181,7 @@ fn judge_account(notes: &mut Notes, user: &str, facts: &Facts) {
             "rotate the set before that",
         );
     }
+    // With it, the user's own changes would not need the old password, and it could change everybody's.
     if facts.may_alter_users {
         notes.error(
             Kind::Denied,

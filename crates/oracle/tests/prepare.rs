@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{User, World, good, soon, stamp};
+use common::{ADMIN, User, World, good, soon, stamp};
 use dizzy_host::port::{Certainty, Database as _, Kind, PrepareStep};
-use dizzy_sandbox_oracle::{Effect, Fault, HOUR, Options, Point, Profile};
+use dizzy_sandbox_oracle::{Effect, Fault, HOUR, Listener, Options, Point, Profile};
 
 fn second() -> User {
     User::new("app_c", &good(20))
@@ -48,6 +48,21 @@ async fn two_first_passwords_that_are_thrown_away_differ() {
 }
 
 #[tokio::test]
+async fn a_second_user_that_is_given_no_password_has_none() {
+    let (world, second) = (World::start(), second());
+    world.db.prepare(world.admin.login(), &["app_a", "app_c"], None, stamp(0, 0), soon()).await.unwrap();
+    assert_eq!(spelled_out(&world), [] as [&str; 0]);
+    assert_eq!(world.db.login(second.login(), stamp(1, 1), soon()).await.unwrap_err().kind, Kind::Credential);
+    assert!(
+        world
+            .server
+            .statements()
+            .iter()
+            .any(|(_, sql)| sql == "CREATE USER \"APP_C\" NO AUTHENTICATION PROFILE \"APP\"")
+    );
+}
+
+#[tokio::test]
 async fn prepare_can_be_repeated_and_then_changes_nothing() {
     let (world, second) = (World::start(), second());
     prepare(&world, &second).await;
@@ -86,7 +101,7 @@ async fn a_lost_reply_in_the_middle_is_unknown_and_mended_by_running_it_again() 
     for (point, words) in [
         (Point::BeforeStatement, "CREATE USER"),
         (Point::AfterStatement, "CREATE USER"),
-        (Point::AfterStatement, "GRANT CREATE SESSION"),
+        (Point::AfterStatement, "CREATE SESSION"),
         (Point::BeforeChange, ""),
         (Point::AfterChange, ""),
     ] {
@@ -139,9 +154,47 @@ async fn the_printed_statements_are_the_same_and_hold_no_password() {
     let text = printed.iter().map(|step| step.sql.as_str()).collect::<String>();
     assert!(text.contains("CREATE USER \"APP_C\" IDENTIFIED BY \"...\";"), "{text}");
     assert!(text.contains("AUTHID DEFINER") && text.contains("SESSION_USER"), "{text}");
-    let planned = world.db.prepare_plan(world.admin.login(), &["app_a", "app_c"], stamp(0, 0), soon()).await.unwrap();
+    let planned = world.db.prepare_plan(world.admin.login(), &["app_a"], stamp(0, 0), soon()).await.unwrap();
     let of = |steps: &[PrepareStep]| steps.iter().map(|step| step.sql.clone()).collect::<Vec<_>>();
-    assert_eq!(of(&printed), of(&planned));
+    assert_eq!(of(&world.db.prepare_sql(&["app_a"], stamp(0, 0))), of(&planned));
+}
+
+#[tokio::test]
+async fn the_second_user_gets_what_was_granted_to_the_first_but_not_the_right_to_alter_users() {
+    let (world, second) = (World::start(), second());
+    for right in ["CREATE TABLE", "CREATE VIEW", "ALTER USER"] {
+        world.server.grant("app_a", right);
+    }
+    let steps = prepare(&world, &second).await;
+    let privileges = world.server.user("app_c").unwrap().privileges;
+    assert_eq!(privileges, ["CREATE SESSION", "CREATE TABLE", "CREATE VIEW"], "{steps:?}");
+    assert_eq!(world.server.user("app_c").unwrap().profile, "APP");
+    // A role and a procedure, as a person would grant them.
+    let tcp = world.server.descriptor(Listener::Tcp);
+    let by_hand = oracledb::Config::default()
+        .set_connect_string(&tcp)
+        .unwrap()
+        .set_credentials(ADMIN, world.admin.password.expose());
+    let connection = oracledb::connect(by_hand).unwrap();
+    for sql in [
+        "CREATE ROLE REPORTING",
+        "GRANT REPORTING TO app_a",
+        "CREATE PROCEDURE ADMIN.CLEANUP AUTHID DEFINER AS BEGIN NULL; END;",
+        "GRANT EXECUTE ON ADMIN.CLEANUP TO app_a",
+    ] {
+        connection.execute(sql, &[]).unwrap();
+    }
+    let plan =
+        async || world.db.prepare_plan(world.admin.login(), &["app_a", "app_c"], stamp(0, 0), soon()).await.unwrap();
+    let open = plan().await.into_iter().filter(|step| step.automatic && !step.done).map(|step| step.sql);
+    let expected = ["GRANT REPORTING TO \"APP_C\";\n", "GRANT EXECUTE ON \"ADMIN\".\"CLEANUP\" TO \"APP_C\";\n"];
+    assert_eq!(open.collect::<Vec<_>>(), expected);
+    prepare(&world, &second).await;
+    assert!(plan().await.iter().all(|step| step.done || !step.automatic));
+    // Given later, it is handed on by the next run.
+    world.server.grant("app_a", "CREATE SEQUENCE");
+    prepare(&world, &second).await;
+    assert!(world.server.user("app_c").unwrap().privileges.contains(&"CREATE SEQUENCE".to_owned()));
 }
 
 #[tokio::test]

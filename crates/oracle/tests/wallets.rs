@@ -6,9 +6,12 @@ mod common;
 use std::sync::Arc;
 
 use common::{World, config, config_by_wallet, database, good, soon, stamp, tells_nothing};
-use dizzy_host::port::{Database as _, Kind, PortError, PortResult, Severity};
+use dizzy_host::{
+    port::{Database as _, Kind, PortError, PortResult, Severity},
+    secret::Password,
+};
 use dizzy_oracle::{OracleConfig, OracleDatabase, PublicRoots, Roots, Service, Wallet};
-use dizzy_sandbox_oracle::{CertificateVersion, Identity, Listener, Options, Pki, Profile};
+use dizzy_sandbox_oracle::{CertificateVersion, Identity, Listener, Options, Pki, Profile, WalletKey, WalletOptions};
 
 /// An `ewallet.pem` with this client and these roots.
 fn wallet(client: &Identity, pki: &Pki) -> Wallet {
@@ -130,4 +133,50 @@ async fn the_change_works_through_a_wallet_as_well() {
     let db = database(config_by_wallet(&world.server, wallet(&pki.client(CertificateVersion::V1).unwrap(), pki)));
     let changed = world.change_by(&db, &world.a, &good(10)).await.unwrap();
     assert!(world.logs_in(&changed) && !world.logs_in(&world.a));
+}
+
+#[tokio::test]
+async fn the_archive_that_the_service_hands_out_opens_with_its_password_and_is_found_by_alias() {
+    let world = World::start();
+    let secret = Password::new("Canary-wallet-1".to_owned());
+    for version in [CertificateVersion::V1, CertificateVersion::V3] {
+        let key = WalletKey::Encrypted(secret.expose().to_owned());
+        let made = handed_out(&world, &WalletOptions { key, version, ..WalletOptions::default() });
+        let wallet = Wallet::from_zip(&made.zip().unwrap(), Some(&secret)).unwrap();
+        assert!(wallet.aliases().any(|alias| alias == "SANDBOX_LOW"));
+        let by_alias = OracleConfig {
+            service: Service::Named("sandbox_low".to_owned()),
+            ..config_by_wallet(&world.server, wallet)
+        };
+        login(&world, &database(by_alias)).await.unwrap();
+        for wrong in [None, Some(Password::new("Canary-wrong-1".to_owned()))] {
+            let error = Wallet::from_zip(&made.zip().unwrap(), wrong.as_ref()).unwrap_err();
+            assert!(error.what.contains("wallet password"), "{}", error.what);
+            tells_nothing(&error);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wallet_of_the_wrong_authority_an_unknown_alias_and_a_folder() {
+    let world = World::start();
+    let wrong = WalletOptions { key: WalletKey::Plain, wrong_authority: true, ..WalletOptions::default() };
+    let wallet = Wallet::from_zip(&handed_out(&world, &wrong).zip().unwrap(), None).unwrap();
+    let named = |wallet: Wallet, alias: &str| OracleConfig {
+        service: Service::Named(alias.to_owned()),
+        ..config_by_wallet(&world.server, wallet)
+    };
+    assert_eq!(refused(&world, named(wallet.clone(), "sandbox_low")).await.kind, Kind::Tls);
+    let error = OracleDatabase::new(named(wallet, "sandbox_turbo")).err().unwrap();
+    assert_eq!(error.kind, Kind::NotFound);
+    assert!(error.hint.unwrap().contains("sandbox_tpurgent"));
+    let folder = tempfile::tempdir().unwrap();
+    let keyless = WalletOptions { key: WalletKey::Absent, ..WalletOptions::default() };
+    handed_out(&world, &keyless).write_to(folder.path()).unwrap();
+    let wallet = Wallet::from_folder(folder.path(), None).unwrap();
+    login(&world, &database(named(wallet, "SANDBOX_TP"))).await.unwrap();
+}
+
+fn handed_out(world: &World, options: &WalletOptions) -> dizzy_sandbox_oracle::Wallet {
+    dizzy_sandbox_oracle::Wallet::create(&world.server, options).unwrap()
 }

@@ -220,7 +220,7 @@ async fn downward(from: &mut ReadHalf<TlsStream<TcpStream>>, to: &mut WriteHalf<
     let mut chunk = Zeroizing::new(vec![0; CHUNK]);
     loop {
         match from.read(&mut chunk).await {
-            // Servers close without TLS's own goodbye (measured); whether that was meant is for the driver to know.
+            // Servers may close without TLS's own goodbye; whether that was meant is for the driver to know.
             Ok(0) => return reason.set(Trouble::Lost),
             Ok(count) => {
                 let Some(bytes) = chunk.get(..count) else { return };

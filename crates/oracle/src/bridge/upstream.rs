@@ -17,8 +17,8 @@ use crate::{
     trouble::Trouble,
 };
 
-/// How often a listener may ask for the request again. Once is usual; more than twice was never seen.
-const RESEND_LIMIT: usize = 5;
+/// How often the request is sent. A listener that wants a second handshake asks for it once more; the rest is room.
+const REQUEST_LIMIT: usize = 5;
 
 /// A verified TLS connection to a listener.
 pub(super) struct Upstream {
@@ -57,7 +57,7 @@ impl Upstream {
     ) -> Result<(TlsStream<TcpStream>, Packet), Trouble> {
         let Self { mut stream, tls, address } = self;
         let request = connect.towards(&address, service);
-        for _ in 0..RESEND_LIMIT {
+        for _ in 0..REQUEST_LIMIT {
             stream.write_all(&request).await?;
             stream.flush().await?;
             let answer = Packet::read(&mut stream).await?;

@@ -26,6 +26,10 @@ use crate::der::Certificate;
 const CERTIFICATE_LIMIT: usize = 64;
 /// Most rounds of the key's derivation; more would take longer than any connection. OpenSSL's default is 2048.
 const ROUND_LIMIT: u32 = 10_000_000;
+/// Most memory of the key's derivation by scrypt. OpenSSL's default takes 16 MiB, the highest usual recommendation 128.
+const SCRYPT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
+/// How often scrypt may do that over; once is usual.
+const SCRYPT_LANE_LIMIT: u16 = 4;
 /// How encrypted keys begin and end.
 const ENCRYPTED: (&str, &str) = ("-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----END ENCRYPTED PRIVATE KEY-----");
 
@@ -97,11 +101,20 @@ fn check_scheme(scheme: &EncryptionScheme) -> PortResult<()> {
             .with_hint("download the wallet again, or encrypt its key again: openssl pkcs8 -topk8 -v2 aes-256-cbc")
     };
     let EncryptionScheme::Pbes2(parameters) = scheme else { return Err(other()) };
-    let Kdf::Pbkdf2(derivation) = &parameters.kdf else { return Err(other()) };
-    if derivation.iteration_count > ROUND_LIMIT {
-        return Err(malformed("the key in its ewallet.pem is derived in more than ten million rounds"));
+    let too_costly = || malformed("the key in its ewallet.pem takes too long or too much memory to open");
+    match &parameters.kdf {
+        Kdf::Pbkdf2(derivation) if derivation.iteration_count <= ROUND_LIMIT => Ok(()),
+        Kdf::Scrypt(derivation) => {
+            let memory = derivation.cost_parameter.saturating_mul(u64::from(derivation.block_size) * 128);
+            if memory <= SCRYPT_MEMORY_LIMIT && derivation.parallelization <= SCRYPT_LANE_LIMIT {
+                Ok(())
+            } else {
+                Err(too_costly())
+            }
+        }
+        Kdf::Pbkdf2(_) => Err(too_costly()),
+        _ => Err(other()),
     }
-    Ok(())
 }
 
 /// Finds the client's certificate and puts its chain in order.
