@@ -1,5 +1,5 @@
 //! What `check` sees: state of the account, limits of the profile, rights, rollover windows, sessions.
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{World, errors, good, soon, stamp};
 use dizzy_host::port::{Certainty, Database as _, Kind, Sessions};
-use dizzy_sandbox_oracle::{DAY, HOUR, Options, Profile};
+use dizzy_sandbox_oracle::{DAY, HOUR, Listener, Options, Profile};
 
 fn rollover() -> Profile {
     Profile::classic().with_rollover(HOUR)
@@ -123,4 +123,17 @@ async fn sessions_are_counted_where_they_may_be_seen() {
     let sessions = async |by: &common::User| world.db.sessions(by.login(), "app_a", stamp(1, 1), soon()).await.unwrap();
     assert_eq!(sessions(&world.a).await, Sessions::Unknown, "an ordinary user");
     assert_eq!(sessions(&world.admin).await, Sessions::Counted { count: 0, clients: Vec::new() });
+    let application = oracledb::Config::default()
+        .set_connect_string(&world.server.descriptor(Listener::Tcp))
+        .unwrap()
+        .set_credentials(&world.a.name, world.a.password.expose())
+        .set_program("web-shop")
+        .unwrap()
+        .set_machine("shop-7")
+        .unwrap();
+    let held = oracledb::connect(application).unwrap();
+    let Sessions::Counted { count, clients } = sessions(&world.admin).await else { panic!("not counted") };
+    assert_eq!(count, 1);
+    assert!(clients[0].starts_with("web-shop at "), "{clients:?}");
+    drop(held);
 }

@@ -273,6 +273,25 @@ async fn strange_answers_of_a_listener_end_as_errors() {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_driver_is_an_error_like_any_other() {
+    let world = World::start(Card::default(), |socket, tls| async move {
+        let Ok(mut stream) = tls.accept(socket).await else { return };
+        let Ok(_) = packet::Connect::read(&mut stream).await else { return };
+        // ACCEPT as of a 19c, with packets of 8192 bytes; then a packet that says it is shorter than its own header.
+        let mut accept = [0; 37];
+        (accept[0], accept[1], accept[26]) = (0x01, 0x3E, 0x20);
+        send(&mut stream, packet::ACCEPT, 0, &accept).await;
+        stream.write_all(&[0, 0, 0, 5, 6]).await.ok();
+        stream.flush().await.ok();
+        drained(stream).await;
+    })
+    .await;
+    let error = log_in(&world.target("localhost")).await;
+    assert_eq!(error.kind, Kind::Other, "{error:?}");
+    assert!(error.what.contains("the driver gave up"), "{}", error.what);
+}
+
+#[tokio::test]
 async fn a_request_for_the_request_is_answered_with_and_without_a_new_handshake() {
     for (flags, handshakes) in [(0x08_u8, 2), (0, 1)] {
         let world = World::start(Card::default(), move |socket, tls| async move {
