@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, short_for, soon, stamp};
+use common::{World, fired, short_for, soon, stamp};
 use dizzy_host::port::Database as _;
 use dizzy_sandbox_oracle::{Effect, Point};
 
@@ -49,7 +49,7 @@ async fn no_thread_and_no_descriptor_is_left_behind() {
     for point in [Point::Accept, Point::Connect, Point::BeforeLogin, Point::BeforeStatement, Point::BeforeLogoff] {
         let fault = world.fault(point, Effect::Hang);
         let outcome = world.hasty(short_for(point)).login(world.a.login(), stamp(1, 1), soon()).await;
-        assert_eq!((outcome.is_ok(), fault.fired()), (point == Point::BeforeLogoff, 1), "{point:?}");
+        assert_eq!((outcome.is_ok(), fired(&fault)), (point == Point::BeforeLogoff, 1), "{point:?}");
     }
     settles_at(before, "sessions that were cut").await;
     for point in [Point::Accept, Point::Connect, Point::BeforeLogin, Point::BeforeStatement] {

@@ -10,7 +10,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{World, good, short_for, soon, stamp, tells_nothing};
+use common::{World, fired, good, short_for, soon, stamp, tells_nothing};
 use dizzy_host::port::{Certainty, Database as _, Kind};
 use dizzy_sandbox_oracle::{Effect, Event, Mode, Options, Point, Profile, WrongOldPassword};
 
@@ -131,7 +131,7 @@ async fn a_lost_acknowledgement_is_unknown(mode: Mode) {
             let fault = world.fault(point, effect.clone());
             let error = world.change_by(&world.hasty(short_for(point)), &world.a, &good(10)).await.unwrap_err();
             let case = format!("{name} {point:?} {effect:?}: {error:?}");
-            assert_eq!(fault.fired(), 1, "{case}");
+            assert_eq!(fired(&fault), 1, "{case}");
             assert_eq!(error.certainty, Certainty::Unknown, "{case}");
             assert!(matches!(error.kind, Kind::Unreachable | Kind::Timeout), "{case}");
             tells_nothing(&error);
@@ -164,7 +164,7 @@ async fn a_listener_that_refuses_is_told_with_its_number() {
         let fault = world.fault(Point::Connect, Effect::RefuseConnect(code));
         let error = world.db.login(world.a.login(), stamp(1, 1), soon()).await.unwrap_err();
         assert_eq!((error.kind, error.code), (kind, Some(format!("ORA-{code}"))));
-        assert_eq!(fault.fired(), 1);
+        assert_eq!(fired(&fault), 1);
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ADMIN, User, World, good, soon, stamp};
+use common::{ADMIN, User, World, fired, good, soon, stamp};
 use dizzy_host::port::{Certainty, Database as _, Kind, PrepareStep};
 use dizzy_sandbox_oracle::{Effect, Fault, HOUR, Listener, Options, Point, Profile};
 
@@ -111,7 +111,7 @@ async fn a_lost_reply_in_the_middle_is_unknown_and_mended_by_running_it_again() 
         let users = ["app_a", "app_c"];
         let outcome = world.db.prepare(world.admin.login(), &users, Some(second.login()), stamp(0, 0), soon()).await;
         assert_eq!(outcome.unwrap_err().certainty, Certainty::Unknown, "{point:?} {words}");
-        assert_eq!(fault.fired(), 1, "{point:?} {words}");
+        assert_eq!(fired(&fault), 1, "{point:?} {words}");
         prepare(&world, &second).await;
         assert!(world.logs_in(&second), "{point:?} {words}");
         for thrown_away in spelled_out(&world) {
