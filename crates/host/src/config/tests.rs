@@ -8,10 +8,15 @@ use super::{
     Adapter::{AuditKey, AwsParameters, AwsSecrets, OciObjects, OciVault, Oracle, Postgres},
     *,
 };
-use crate::{document::Format, reference::Reference};
+use crate::{
+    document::Format,
+    password::{ORACLE_LENGTH, Policy},
+    reference::Reference,
+};
 
 const EXAMPLE: &str = include_str!("../../../../examples/dizzy-keys.toml");
 const MINIMAL: &str = include_str!("../../../../examples/minimal.toml");
+const TWO_CLOUDS: &str = include_str!("../../../../examples/two-clouds.toml");
 
 /// A set with both engines, to be broken in one place.
 const BOTH: &str = r#"[sets.orders]
@@ -85,6 +90,22 @@ fn a_set_of_one_database_and_one_secret_fits_eight_lines() {
     assert_eq!((database.strategy, database.host.as_deref()), (Strategy::Alternating, None));
     assert_eq!((secret.format, secret.database.as_deref()), (None, Some("rds")));
     assert_eq!(set.schedule.rule, Rule::OnRequest);
+}
+
+#[test]
+fn the_example_in_two_clouds_needs_an_adapter_of_each() {
+    let config = parse("examples/two-clouds.toml", TWO_CLOUDS).unwrap();
+    let mut adapters: Vec<Adapter> = config.needs(&["orders"]).map(|need| need.adapter).collect();
+    adapters.sort();
+    adapters.dedup();
+    assert_eq!(adapters, [AwsSecrets, OciObjects, OciVault, Oracle, Postgres]);
+    let set = config.set("orders").unwrap();
+    assert!(set.databases.iter().all(|database| database.strategy == Strategy::Alternating));
+    assert!(set.secrets.iter().all(|secret| secret.format == Some(Format::Blob)));
+    let each = set.shared_password.clone();
+    let shared = parse("x.toml", &TWO_CLOUDS.replace("# passwords = \"each\"", "passwords = \"shared\"")).unwrap();
+    assert_eq!(each, None);
+    assert_eq!(shared.set("orders").unwrap().shared_password.as_ref().map(Policy::length), Some(ORACLE_LENGTH));
 }
 
 #[test]
