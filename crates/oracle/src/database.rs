@@ -98,9 +98,13 @@ impl Database for OracleDatabase {
         Capability::StatementCas
     }
 
+    fn wrong_logins_allowed(&self) -> Option<u32> {
+        Some(inspect::OUR_WRONG_LOGINS)
+    }
+
     async fn login(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
         let what = format!("log in to {} as {}", self.target.name, login.user);
-        let mut session = Session::open(&self.target, login, &stamp, deadline).await?;
+        let mut session = Session::open_to_judge(&self.target, login, &stamp, deadline).await?;
         let role = account::role(&mut session).await.map_err(|trouble| trouble.refused(&what))?;
         session.close().await;
         match role {

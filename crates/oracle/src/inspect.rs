@@ -21,7 +21,7 @@ const MS_PER_DAY: i64 = 86_400_000;
 /// Shortest rollover window that a server has (Oracle documentation: "Database Security Guide", PASSWORD_ROLLOVER_TIME).
 const SHORTEST_WINDOW: Duration = Duration::from_secs(3600);
 /// Wrong logins that dizzy-keys allows itself per user; a profile should allow more.
-const OUR_WRONG_LOGINS: f64 = 3.0;
+pub(crate) const OUR_WRONG_LOGINS: u32 = 3;
 /// How many clients are named.
 const CLIENTS_NAMED: usize = 10;
 /// How much of a client's name is shown.
@@ -198,10 +198,11 @@ fn judge_account(notes: &mut Notes, user: &str, facts: &Facts) {
             },
         );
     }
-    if matches!(facts.profile.failed_logins, Limit::Value(allowed) if allowed <= OUR_WRONG_LOGINS) {
-        notes.warning(
-            format!("the profile of {user} locks it after very few wrong logins; dizzy-keys itself may need up to three to find out where it stands"),
-            "set FAILED_LOGIN_ATTEMPTS of the user's profile to ten, the default",
+    if matches!(facts.profile.failed_logins, Limit::Value(allowed) if allowed <= f64::from(OUR_WRONG_LOGINS)) {
+        notes.error(
+            Kind::Policy,
+            format!("the profile of {user} locks it after {OUR_WRONG_LOGINS} wrong logins or fewer; as many may be needed to find out where a rotation stands"),
+            Some("set FAILED_LOGIN_ATTEMPTS of the user's profile to ten, the default".to_owned()),
         );
     }
 }

@@ -73,6 +73,39 @@ pub(crate) struct Session {
     end: Deadline,
 }
 
+/// Why there is no session, and whether the server has looked at the password.
+struct NotOpened {
+    trouble: Trouble,
+    judged: Judged,
+}
+
+/// Whether the server has judged a password.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Judged {
+    /// There was no connection, or the listener refused it.
+    Never,
+    /// The connection broke or fell silent during the login.
+    Perhaps,
+    /// It has answered.
+    Surely,
+}
+
+impl Judged {
+    /// After the driver has begun with the login.
+    const fn of(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Server(_) => Self::Surely,
+            Trouble::Deadline | Trouble::Lost | Trouble::Nonsense | Trouble::Driver => Self::Perhaps,
+            Trouble::NoAddress
+            | Trouble::Tls(_)
+            | Trouble::Listener(_)
+            | Trouble::Redirected
+            | Trouble::NativeEncryption
+            | Trouble::Local => Self::Never,
+        }
+    }
+}
+
 impl Session {
     /// Connects and logs in.
     pub(crate) async fn open(
@@ -83,7 +116,23 @@ impl Session {
     ) -> PortResult<Self> {
         check_login(login)?;
         let what = format!("log in to {} as {}", target.name, login.user);
-        Self::try_open(target, login, stamp, deadline).await.map_err(|trouble| trouble.refused(&what))
+        Self::try_open(target, login, stamp, deadline).await.map_err(|failed| failed.trouble.refused(&what))
+    }
+
+    /// The same, to find out whether a password works: unknown if the server may have judged it and the answer was lost, because it
+    /// counts wrong ones.
+    pub(crate) async fn open_to_judge(
+        target: &Target,
+        login: Login<'_>,
+        stamp: &FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<Self> {
+        check_login(login)?;
+        let what = format!("log in to {} as {}", target.name, login.user);
+        Self::try_open(target, login, stamp, deadline).await.map_err(|failed| match failed {
+            NotOpened { trouble, judged: Judged::Perhaps } => trouble.unknown(&what),
+            NotOpened { trouble, judged: Judged::Surely | Judged::Never } => trouble.refused(&what),
+        })
     }
 
     async fn try_open(
@@ -91,7 +140,16 @@ impl Session {
         login: Login<'_>,
         stamp: &FenceStamp<'_>,
         deadline: Deadline,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, NotOpened> {
+        let mut session =
+            Self::reach(target, deadline).await.map_err(|trouble| NotOpened { trouble, judged: Judged::Never })?;
+        let entered = session.enter(login, stamp).await;
+        entered.map_err(|trouble| NotOpened { trouble, judged: Judged::of(trouble) })?;
+        Ok(session)
+    }
+
+    /// Everything before the login: the bridge, and a thread for the driver.
+    async fn reach(target: &Target, deadline: Deadline) -> Result<Self, Trouble> {
         let limits = target.limits;
         let end = deadline.at_most(limits.session);
         if end.left().is_zero() {
@@ -100,10 +158,13 @@ impl Session {
         let open = end.at_most(limits.open);
         let bridge = Bridge::open(&target.place, &target.tls, &*target.randomness, open);
         let bridge = timeout_at(open.instant(), bridge).await.map_err(|_| Trouble::Deadline)??;
-        let driver = Driver::start()?;
+        Ok(Self { driver: Driver::start()?, bridge, limits, end })
+    }
+
+    async fn enter(&mut self, login: Login<'_>, stamp: &FenceStamp<'_>) -> Result<(), Trouble> {
         let (user, password) = (quoted(login.user), login.password.clone());
-        let (connect_string, module) = (bridge.connect_string().to_owned(), module(stamp));
-        let opened = driver.submit(move |slot| {
+        let (connect_string, module) = (self.bridge.connect_string().to_owned(), module(stamp));
+        let opened = self.driver.submit(move |slot| {
             // The driver keeps copies of the password that it does not wipe; they live as long as the connection.
             let config = Config::default()
                 .set_connect_string(&connect_string)?
@@ -116,9 +177,7 @@ impl Session {
             *slot = Some(connection);
             Ok(())
         });
-        let mut session = Self { driver, bridge, limits, end };
-        session.drive(opened, limits.login).await?;
-        Ok(session)
+        self.drive(opened, self.limits.login).await
     }
 
     /// Runs one blocking call of the driver.

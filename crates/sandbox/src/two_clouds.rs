@@ -131,6 +131,8 @@ impl TwoClouds {
                 Account::new(&oracle_first, oracle_password).with_profile("APPLICATION"),
             ],
             renegotiate: true,
+            // An Autonomous Database takes no password back, so a single user there could not be undone.
+            cloud: oracle != OracleUsers::Single,
             ..OracleOptions::default()
         })?;
 
@@ -226,6 +228,7 @@ impl TwoClouds {
     ///
     /// # Errors
     /// If it cannot be written.
+    #[expect(clippy::disallowed_methods, reason = "what the sandbox writes need not survive a crash")]
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         std::fs::write(self.path(name), text).context("write a file")
     }
@@ -250,8 +253,7 @@ impl TwoClouds {
     /// The environment of the product: AWS, OCI, `PATH`.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
-        let mut env: Vec<(String, String)> =
-            self.moto.env().into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let mut env = self.moto.env();
         env.extend(self.oci.endpoint_env());
         env.push(("OCI_CONFIG_FILE".to_owned(), self.oci_config.display().to_string()));
         env

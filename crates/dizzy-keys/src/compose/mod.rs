@@ -231,6 +231,10 @@ impl Composer {
             Some(reference) => Some(self.read(reference).await?.expose().as_bytes().to_vec()),
         };
         if database.engine == Engine::Oracle {
+            if std::env::var_os(oracle::PACKET_DUMP).is_some() {
+                let what = format!("{place}: {} is set: the driver would print every packet", oracle::PACKET_DUMP);
+                return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE).hint("unset it"));
+            }
             let wallet = self.wallet(&place, database).await?;
             let clock = Arc::clone(&self.clock);
             let parts = oracle::Parts { place: &place, credential, wallet, private_pem, clock };

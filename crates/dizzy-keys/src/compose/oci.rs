@@ -6,10 +6,10 @@ use dizzy_host::{
     config::{Oci, OciAuth as Auth},
     port::{Clock, SystemRandomness},
 };
-use dizzy_oci::{DEFAULT_PROFILE, OciAuth, OciClients, OciEndpoints, OciSettings, Pace};
+use dizzy_oci::{DEFAULT_PROFILE, OciAuth, OciClients, OciEndpoints, OciSettings, Pace, ResourcePrincipal};
 
 use crate::{
-    code::Code,
+    code::{Code, Port},
     report::{NOTHING_DONE, Report},
 };
 
@@ -25,26 +25,12 @@ pub(super) fn clients(
     variable: impl Fn(&str) -> Option<String>,
     clock: Arc<dyn Clock>,
 ) -> Result<OciClients, Report> {
-    match config.auth {
-        Auth::Auto | Auth::Config => {}
-        Auth::ResourcePrincipal | Auth::InstancePrincipal => {
-            let what = "oci.auth: this build signs with an API key from OCI's configuration file only";
-            return Err(Report::new(Code::ConfigUnsupported, what, NOTHING_DONE)
-                .hint("auth = \"config\", with a profile in ~/.oci/config"));
-        }
-    }
-    let home = variable("HOME").map(PathBuf::from);
-    let file = variable("OCI_CONFIG_FILE").map(PathBuf::from).or_else(|| home.as_ref().map(|h| h.join(CONFIG_FILE)));
-    let Some(file) = file else {
-        let what = "oci: neither OCI_CONFIG_FILE nor HOME says where OCI's configuration file is";
-        return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE).hint("set OCI_CONFIG_FILE"));
-    };
-    let profile = variable("OCI_CLI_PROFILE").unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+    let auth = identity(config.auth, &variable)?;
     let endpoint = |name: &str, configured: &Option<String>| {
         variable(&format!("OCI_ENDPOINT_{name}")).or_else(|| configured.clone())
     };
     Ok(OciClients::new(OciSettings {
-        auth: OciAuth::ConfigFile { file, profile, home },
+        auth,
         region: variable("OCI_CLI_REGION"),
         realm_domain: None,
         endpoints: OciEndpoints {
@@ -57,4 +43,34 @@ pub(super) fn clients(
         randomness: Arc::new(SystemRandomness),
         pace: Pace::default(),
     }))
+}
+
+/// Who signs: a function has an identity of its own; everywhere else there is OCI's configuration file.
+fn identity(auth: Auth, variable: impl Fn(&str) -> Option<String>) -> Result<OciAuth, Report> {
+    let in_function = variable("OCI_RESOURCE_PRINCIPAL_VERSION").is_some();
+    match auth {
+        Auth::ResourcePrincipal => return resource_principal(variable),
+        Auth::Auto if in_function => return resource_principal(variable),
+        Auth::Auto | Auth::Config => {}
+        Auth::InstancePrincipal => {
+            let what = "oci.auth: this build has no adapter for the instance's principal";
+            return Err(Report::new(Code::ConfigUnsupported, what, NOTHING_DONE)
+                .hint("auth = \"config\", with a profile in ~/.oci/config"));
+        }
+    }
+    let home = variable("HOME").map(PathBuf::from);
+    let file = variable("OCI_CONFIG_FILE").map(PathBuf::from).or_else(|| home.as_ref().map(|h| h.join(CONFIG_FILE)));
+    let Some(file) = file else {
+        let what = "oci: neither OCI_CONFIG_FILE nor HOME says where OCI's configuration file is";
+        return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE).hint("set OCI_CONFIG_FILE"));
+    };
+    let profile = variable("OCI_CLI_PROFILE").unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+    Ok(OciAuth::ConfigFile { file, profile, home })
+}
+
+fn resource_principal(variable: impl Fn(&str) -> Option<String>) -> Result<OciAuth, Report> {
+    let principal = ResourcePrincipal::from_variables(variable);
+    principal
+        .map(OciAuth::ResourcePrincipal)
+        .map_err(|error| Report::of_port(Port::Reference, "oci.auth", &error, NOTHING_DONE))
 }

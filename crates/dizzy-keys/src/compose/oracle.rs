@@ -19,6 +19,8 @@ use crate::{
 
 /// Oracle's usual port for TLS, where neither the configuration nor the secret says another.
 const TLS_PORT: u16 = 2484;
+/// With this variable the driver prints all that goes over the wire, statements and proofs of passwords included.
+pub(super) const PACKET_DUMP: &str = "RSO_DEBUG_PACKETS";
 /// Largest wallet that is fetched, in bytes. An Autonomous Database's has some 25 KiB.
 const WALLET_LIMIT: usize = 1 << 20;
 

@@ -120,19 +120,19 @@ fn what_vault_cannot_do_is_told_before_anything_changes() {
     };
     refuses(&at, "pending deletion", "DK-301", &["deletion"], state("PENDING_DELETION"), state("ACTIVE"));
     let skew = |minutes| move |at: &TwoClouds| at.oci.set_clock_offset(SignedDuration::from_mins(minutes));
-    refuses(&at, "clock skew", "DK-107", &["clock"], skew(10), skew(0));
+    refuses(&at, "clock skew", "DK-302", &["clock"], skew(10), skew(0));
     let rights = |rights: Rights| move |at: &TwoClouds| at.oci.set_rights("rotator", &rights).unwrap();
     let less = Rights::all().without(Permission::SecretBundleRead);
     refuses(&at, "no right to read", "DK-302", &["secret-bundles"], rights(less), rights(Rights::all()));
     let throttle = |at: &TwoClouds| {
-        at.oci.inject(OciFault::next(Operation::GetSecretBundle, Mishap::Throttle).on(&secret).always());
+        drop(at.oci.inject(OciFault::next(Operation::GetSecretBundle, Mishap::Throttle).on(&secret).always()));
     };
     let clear = |at: &TwoClouds| {
         at.oci.clear_faults();
     };
     refuses(&at, "throttled", "DK-308", &["TooManyRequests"], throttle, clear);
     let doors = |door| move |at: &TwoClouds| at.oci.set_doors(door).unwrap();
-    refuses(&at, "OCI down", "DK-107", &["wallet"], doors(Door::Refusing), doors(Door::Open));
+    refuses(&at, "OCI down", "DK-307", &["no connection"], doors(Door::Refusing), doors(Door::Open));
     let vault = |door| move |at: &TwoClouds| at.oci.set_door(Service::Vaults, door).unwrap();
     refuses(&at, "Vault silent", "DK-307", &["room"], vault(Door::Silent), vault(Door::Open));
 }
