@@ -218,7 +218,7 @@ fn excluding_every_symbol_means_no_symbols() {
     let text = BOTH.replacen("service", "password = { exclude = \"-._~\" }\nservice", 1);
     let config = parse("x.toml", &text).unwrap();
     let policy = &config.set("orders").unwrap().database("adb").unwrap().password;
-    assert!(policy.entropy_bits() < crate::password::Policy::default().entropy_bits());
+    assert!(policy.entropy_bits() < Policy::default().entropy_bits());
 }
 
 #[test]
