@@ -276,6 +276,30 @@ impl Code {
 /// The exit code of a port error: its code's, unless the change may have been made.
 #[must_use]
 pub fn exit_of_port(code: Code, error: &PortError) -> Exit {
+    // A reference is only ever read: nothing was changed, and what did not answer may answer later.
+    if code == Code::Reference {
+        return match error.kind {
+            Kind::Busy | Kind::Throttled | Kind::Timeout | Kind::Unreachable => Exit::Failed,
+            Kind::Conflict
+            | Kind::Credential
+            | Kind::Denied
+            | Kind::Exists
+            | Kind::Expired
+            | Kind::FenceMissing
+            | Kind::Fenced
+            | Kind::ForeignRegister
+            | Kind::Io
+            | Kind::Locked
+            | Kind::Malformed
+            | Kind::Managed
+            | Kind::NewerVersion
+            | Kind::NotFound
+            | Kind::Other
+            | Kind::Policy
+            | Kind::ReadOnly
+            | Kind::Tls => Exit::Usage,
+        };
+    }
     match error.certainty {
         Certainty::Refused => code.exit(),
         Certainty::Unknown => Exit::NeedsHuman,
@@ -377,10 +401,12 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_is_never_told_as_an_old_credential_that_works() {
-        for port in [Port::Audit, Port::Database, Port::Journal, Port::Reference, Port::Store] {
+        for port in [Port::Audit, Port::Database, Port::Journal, Port::Store] {
             let error = PortError::unknown(Kind::Timeout, "change the password");
             assert_eq!(exit_of_port(Code::of_port(port, &error), &error), Exit::NeedsHuman);
         }
+        let error = PortError::unknown(Kind::Timeout, "read the wallet");
+        assert_eq!(exit_of_port(Code::Reference, &error), Exit::Failed, "a read changes nothing");
     }
 
     #[test]

@@ -13,29 +13,36 @@ const MOST_POINTS: u32 = 200;
 /// Fewer points mean that the sweep saw nothing.
 const FEWEST_POINTS: u32 = 30;
 /// A secret in Vault takes some thirty versions a day, and a kill costs up to two.
-const POINTS_PER_INSTALLATION: u32 = 12;
+const KILLS_PER_INSTALLATION: u32 = 12;
+
+/// With this in the environment a rollover is killed at every point; without it at every third, because each point there needs an
+/// installation of its own.
+const EVERY_POINT: &str = "DIZZY_KILL_EVERYWHERE";
+const USUAL_STRIDE: usize = 3;
 
 #[test]
 fn alternating_users_in_both_clouds_log_in_whenever_the_worker_is_killed() {
-    sweep(Users::Alternating, OracleUsers::Alternating);
+    sweep(Users::Alternating, OracleUsers::Alternating, 1);
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test reads its own switch")]
 fn a_rollover_beside_alternating_users_logs_in_whenever_the_worker_is_killed() {
-    sweep(Users::Alternating, OracleUsers::Rollover);
+    let stride = if std::env::var(EVERY_POINT).is_ok() { 1 } else { USUAL_STRIDE };
+    sweep(Users::Alternating, OracleUsers::Rollover, stride);
 }
 
 #[test]
 fn single_users_in_both_clouds_always_have_a_label_that_logs_in() {
-    sweep(Users::Single, OracleUsers::Single);
+    sweep(Users::Single, OracleUsers::Single, 1);
 }
 
-fn sweep(postgres: Users, oracle: OracleUsers) {
+fn sweep(postgres: Users, oracle: OracleUsers, stride: usize) {
     let mut at = quick(postgres, oracle);
-    let mut points = 0;
-    for point in 0..MOST_POINTS {
+    let (mut kills, mut points) = (0, 0);
+    for point in (0..MOST_POINTS).step_by(stride) {
         // What a dead worker may have asked of a rollover keeps the next rotation waiting for twenty minutes.
-        if at.has_rollover() || point % POINTS_PER_INSTALLATION == POINTS_PER_INSTALLATION - 1 {
+        if kills > 0 && (at.has_rollover() || kills % KILLS_PER_INSTALLATION == 0) {
             at = quick(postgres, oracle);
         }
         let mut command = at.command(&["-vv", "rotate", SET]);
@@ -46,6 +53,7 @@ fn sweep(postgres: Users, oracle: OracleUsers) {
             break;
         }
         assert_eq!(told.signal, Some(9), "point {point}: {}", told.err);
+        kills += 1;
         let step = told.err.lines().rev().find(|line| line.contains("step=")).unwrap_or("?").to_owned();
         let story = format!("killed at point {point}: {step}");
         somebody_can_log_in(&at, &story);
@@ -54,7 +62,7 @@ fn sweep(postgres: Users, oracle: OracleUsers) {
     }
     run(&at, &["rotate", SET]).expect(0);
     assert_at_rest(&at, "the last rotation");
-    println!("{postgres:?} + {oracle:?}: {points} points, each killed and recovered");
+    println!("{postgres:?} + {oracle:?}: killed and recovered at {kills} of some {points} points");
     assert!(points >= FEWEST_POINTS, "only {points} points");
 }
 
