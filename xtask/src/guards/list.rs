@@ -330,6 +330,12 @@ pub(super) const GUARDS: &[Guard] = &[
         "*g < generation && !needed.contains(g)",
         "!needed.contains(g)",
     ),
+    guard(
+        "apply: who issued a generation does not try it first",
+        "step/apply.rs",
+        "[_, likeliest, ..] if self.w.originator => {",
+        "[_, likeliest, ..] if false => {",
+    ),
     guard("promote: what is denied is not asked for again", "step/publish.rs", "if !all && !hope {", "if false {"),
     guard("prune: not the base", "step/publish.rs", "vec![self.w.register.current, generation]", "vec![generation]"),
     guard(

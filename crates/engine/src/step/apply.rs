@@ -68,6 +68,10 @@ impl Run<'_> {
             Progress::Fresh | Progress::WindowEnded => match candidates.as_slice() {
                 // Only the worker that issued the generation knows that nobody has sent it yet.
                 [_, only] if self.w.originator => Some(change(*only)),
+                [_, likeliest, ..] if self.w.originator => {
+                    self.set_progress(ix, Progress::Probe(1));
+                    Some(login(*likeliest))
+                }
                 _ => {
                     self.set_progress(ix, Progress::Probe(0));
                     Some(login(to))

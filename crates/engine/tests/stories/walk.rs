@@ -5,8 +5,8 @@ use dizzy_engine::{
 };
 
 use crate::run::{
-    FENCED, LATE, NOW, PERMANENT, Run, TRANSIENT, WINDOW_MS, alternating, at_rest, g, intent, open_window, plan,
-    rollover, single,
+    CREDENTIAL, FENCED, LATE, NOW, PERMANENT, Run, TRANSIENT, WINDOW_MS, alternating, at_rest, g, intent, open_window,
+    plan, rollover, single,
 };
 
 fn walk(plan: &Plan) -> Vec<String> {
@@ -294,6 +294,22 @@ fn every_store_is_promoted_once() {
     assert_eq!(run.batch(), ["labels 1"]);
     run.well();
     assert_eq!(run.batch(), ["promote 1 g1>g2"]);
+}
+
+#[test]
+fn who_issued_a_generation_does_not_try_it_before_it_was_sent() {
+    let plan = plan(&[alternating()]);
+    let mut register = at_rest(&plan);
+    register.last = g(2);
+    register.kept.push(g(2));
+    register.databases[0].users[1].maybe = vec![g(2)];
+    let mut run = Run::new(&plan, register);
+    run.until("login");
+    assert_eq!(run.batch(), ["login 0 u1 g0"], "a wrong login less, where servers count them");
+    run.all(&CREDENTIAL);
+    assert_eq!(run.batch(), ["login 0 u1 g2"]);
+    run.well();
+    assert_eq!(run.batch(), ["apply 0 u1 g2>g3 e5"]);
 }
 
 #[test]

@@ -32,6 +32,15 @@ impl OpenSet {
 /// How often the count is written again after a lost reply; each time the register is read first.
 const TRIES: u32 = 5;
 
+/// What an unknown end of a call says about its login.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Unknown {
+    /// The login had worked: what it was made for was sent.
+    AfterLogin,
+    /// The password may have been judged wrong.
+    DuringLogin,
+}
+
 impl Session<'_> {
     /// Runs a call that logs in as `user` with the password of `generation`, within the user's budget of wrong logins.
     pub(super) async fn within_attempts<T>(
@@ -39,6 +48,7 @@ impl Session<'_> {
         ix: DatabaseIx,
         user: UserIx,
         generation: Generation,
+        unknown: Unknown,
         call: impl Future<Output = PortResult<T>>,
     ) -> PortResult<T> {
         let Some(allowed) = self.database(ix)?.wrong_logins_allowed() else { return call.await };
@@ -64,10 +74,10 @@ impl Session<'_> {
         match &result {
             Ok(_) => {
                 self.state().proven.insert((ix.0, user, generation));
-                // Written at once: a worker that is killed again and again here must not use up the budget by being right.
-                if self.wrong_logins(ix, &name) > 0 {
-                    self.count_wrong(ix, &name, |_| 0).await?;
-                }
+                self.was_right(ix, &name).await?;
+            }
+            Err(error) if error.certainty == Certainty::Unknown && unknown == Unknown::AfterLogin => {
+                self.was_right(ix, &name).await?;
             }
             Err(error) if error.kind == Kind::Credential => {
                 self.state().proven.remove(&(ix.0, user, generation));
@@ -82,6 +92,11 @@ impl Session<'_> {
             Err(_) => {}
         }
         result
+    }
+
+    /// Written at once: a worker that is killed again and again here must not use up the budget by being right.
+    async fn was_right(&self, ix: DatabaseIx, user: &str) -> PortResult<()> {
+        if self.wrong_logins(ix, user) > 0 { self.count_wrong(ix, user, |_| 0).await } else { Ok(()) }
     }
 
     /// Whether the register or this run has seen this password work, and nothing was sent since.

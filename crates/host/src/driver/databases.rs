@@ -4,6 +4,7 @@ use dizzy_engine::{DatabaseIx, Effect, Epoch, Generation, Register, Strategy, Us
 
 use super::{
     ACTIVE_SESSIONS, NOT_UNDOABLE, Undo,
+    attempts::Unknown,
     session::{Session, missing_version, no_register},
     trouble::Target,
 };
@@ -30,7 +31,7 @@ impl Session<'_> {
         let stamp = self.stamp(register, register.epoch, generation)?;
         let login = Login { user: &name, password: &credential.password };
         let call = self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix));
-        self.within_attempts(ix, user, generation, call).await
+        self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await
     }
 
     pub(super) async fn inspect(
@@ -55,7 +56,7 @@ impl Session<'_> {
         let port = self.database(ix)?;
         let deadline = self.database_deadline(ix);
         let call = port.inspect(login, &users, stamp.borrow(), deadline);
-        let inspection = self.within_attempts(ix, user, generation, call).await?;
+        let inspection = self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await?;
         self.accept_rollover(register, ix, &inspection)?;
         way_back(config, self.set.undo, &inspection)?;
         lives_long_enough(config, &self.set.config.schedule.rule, &inspection)?;
@@ -124,7 +125,8 @@ impl Session<'_> {
             self.state().votes.insert(database.0, vote);
             return Ok(());
         }
-        let result = self.within_attempts(*database, *user, *from, port.apply(change, deadline)).await;
+        let result =
+            self.within_attempts(*database, *user, *from, Unknown::AfterLogin, port.apply(change, deadline)).await;
         let mut state = self.state();
         match &result {
             Ok(()) => {
@@ -149,7 +151,7 @@ impl Session<'_> {
         let stamp = self.stamp(register, register.epoch, generation)?;
         let login = Login { user: &name, password: &credential.password };
         let call = self.database(ix)?.end_window(login, stamp.borrow(), self.database_deadline(ix));
-        self.within_attempts(ix, user, generation, call).await
+        self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await
     }
 
     /// Takes in what the server says about rollover windows, and refuses a set whose configuration or register it contradicts.
@@ -233,7 +235,7 @@ impl Session<'_> {
         let stamp = self.stamp(register, epoch, from)?;
         let login = Login { user: &name, password: &credential.password };
         let call = self.database(ix)?.burn(login, stamp.borrow(), self.database_deadline(ix));
-        let row = self.within_attempts(ix, user, from, call).await?;
+        let row = self.within_attempts(ix, user, from, Unknown::DuringLogin, call).await?;
         match row.generation {
             Some(found) if found != from && found != register.current => {
                 Err(PortError::refused(Kind::Conflict, "the fence row shows another generation than the login"))

@@ -5,7 +5,9 @@ use std::sync::PoisonError;
 use dizzy_engine::{DatabaseIx, Generation, Outcome, Phase, Register, Seen, StoreIx, UserIx};
 
 use super::{
-    OpenSecret, number,
+    OpenSecret,
+    attempts::Unknown,
+    number,
     session::{Session, document_error, missing_version, no_register, parse},
 };
 use crate::{
@@ -330,7 +332,7 @@ impl Session<'_> {
                 let call = self.database(ix)?.login(login, stamp.borrow(), self.database_deadline(ix));
                 let user = config.users.iter().position(|u| *u == found.username);
                 let user = user.and_then(|at| u8::try_from(at).ok()).map(UserIx).ok_or_else(no_register)?;
-                self.within_attempts(ix, user, generation, call).await?;
+                self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use std::{
     collections::BTreeSet,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -30,6 +30,11 @@ const LOGINS_PER_PHASE: usize = 20;
 const LOGINS_PER_ROTATION: usize = 3;
 /// Logins to wait for after a rotation: the one that was under way, and one with every secret and database.
 const LOGINS_AFTER: usize = 5;
+
+/// Between two looks at whether it is time to kill: a rotation takes seconds.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Most looks: a minute of them, and each takes its own time besides.
+const LOOKS: u32 = 3000;
 
 /// Runs the whole demo with this build of the product.
 ///
@@ -168,6 +173,33 @@ impl Demo {
             phase.kills += 1;
         }
         self.screen.claim("exit status", ran.signal == Some(9), "it was killed: no clean-up, no goodbye")
+    }
+
+    /// A rotation that is killed from outside as soon as something is true.
+    fn killed_once(&mut self, is_time: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.binary).args(["rotate", SET]);
+        command.env_clear().env("PATH", "/usr/bin:/bin").envs(self.at.env()).current_dir(self.at.path(""));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("run dizzy-keys")?;
+        let mut looks = 0;
+        while !is_time(self)? {
+            looks += 1;
+            ensure!(
+                looks < LOOKS && child.try_wait()?.is_none(),
+                "the rotation did not come to where it is to be killed"
+            );
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        child.kill().context("kill dizzy-keys")?;
+        let output = child.wait_with_output().context("wait for dizzy-keys")?;
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        self.screen.command(&format!("dizzy-keys rotate {SET}     # kill -9"), &printed);
+        self.kills += 1;
+        if let Some(phase) = self.phases.last_mut() {
+            phase.kills += 1;
+        }
+        self.screen.claim("exit status", output.status.signal() == Some(9), "it was killed: no clean-up, no goodbye")
     }
 
     /// The phase that `status` tells.
