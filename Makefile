@@ -5,7 +5,7 @@
 help: ## What can be made here
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: deps ## Rotate real credentials while an application logs in: PostgreSQL, an AWS emulator, a refusal, a kill
+demo: deps ## Rotate PostgreSQL and Oracle, published in two clouds, while an application logs in; refusals, kills
 	cargo xtask demo
 
 test: deps lint ## Everything that is checked before a change lands

@@ -283,6 +283,7 @@ pub fn exit_of_port(code: Code, error: &PortError) -> Exit {
             Kind::Conflict
             | Kind::Credential
             | Kind::Denied
+            | Kind::Drift
             | Kind::Exists
             | Kind::Expired
             | Kind::FenceMissing
@@ -322,6 +323,7 @@ const fn of_database(kind: Kind) -> Code {
         Kind::Tls => Code::DatabaseTls,
         Kind::Io | Kind::Unreachable => Code::DatabaseUnreachable,
         Kind::Conflict
+        | Kind::Drift
         | Kind::Exists
         | Kind::Malformed
         | Kind::Managed
@@ -333,7 +335,7 @@ const fn of_database(kind: Kind) -> Code {
 
 const fn of_store(kind: Kind) -> Code {
     match kind {
-        Kind::Conflict | Kind::Exists | Kind::Fenced => Code::StoreConflict,
+        Kind::Conflict | Kind::Drift | Kind::Exists | Kind::Fenced => Code::StoreConflict,
         Kind::Credential | Kind::Denied | Kind::Expired | Kind::Locked => Code::StoreDenied,
         Kind::ForeignRegister => Code::StoreForeign,
         Kind::Malformed => Code::StoreDocument,
@@ -347,7 +349,7 @@ const fn of_store(kind: Kind) -> Code {
 
 const fn of_journal(kind: Kind) -> Code {
     match kind {
-        Kind::Busy | Kind::Conflict | Kind::Exists | Kind::Fenced | Kind::Locked => Code::JournalHeld,
+        Kind::Busy | Kind::Conflict | Kind::Drift | Kind::Exists | Kind::Fenced | Kind::Locked => Code::JournalHeld,
         Kind::ForeignRegister | Kind::Managed => Code::JournalForeign,
         Kind::Malformed => Code::JournalDamaged,
         Kind::NewerVersion => Code::JournalNewer,

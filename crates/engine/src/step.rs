@@ -220,6 +220,7 @@ impl Run<'_> {
             let own = self.w.originator && !unknown;
             let drained = self.w.register.is_drained(self.now) && !unknown;
             match plan.strategy {
+                Strategy::Single if !plan.restores => false,
                 Strategy::Rollover => drained || (own && self.progress(ix) != Progress::Done),
                 Strategy::Alternating | Strategy::Single => drained || own,
             }

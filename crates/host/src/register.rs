@@ -98,6 +98,9 @@ pub struct DatabaseDocument {
     /// Gradual rollover, as the server told it when it was last looked at; only for `rollover`.
     #[serde(default)]
     pub rollover: Option<RolloverDocument>,
+    /// Whether the rotation under way can only go forward here: the server would not take the old password back.
+    #[serde(default)]
+    pub forward_only: bool,
 }
 
 /// What a server said about its rollover windows.
@@ -269,6 +272,7 @@ impl Document {
                     sent: entry.sent,
                     window: entry.window.map(|w| w.until.0),
                     rollover: before.and_then(|d| d.rollover),
+                    forward_only: before.is_some_and(|d| d.forward_only),
                 };
                 (named.name.clone(), document)
             })
@@ -298,6 +302,13 @@ impl Document {
     pub fn record_rollover(&mut self, database: &str, rollover: RolloverDocument) {
         if let Some(entry) = self.databases.get_mut(database) {
             entry.rollover = Some(rollover);
+        }
+    }
+
+    /// Records whether a change of this database can only be finished.
+    pub fn record_forward_only(&mut self, database: &str, forward_only: bool) {
+        if let Some(entry) = self.databases.get_mut(database) {
+            entry.forward_only = forward_only;
         }
     }
 

@@ -268,8 +268,8 @@ const STRANGER_HINT: &str = "refused without one of OCI's error codes: a proxy o
 const REACH_HINT: &str = "no connection could be made: check the region, the endpoints that are set, name resolution and the \
      route (in a private network: a service gateway)";
 
-const TRUST_HINT: &str = "the certificate of the endpoint is not trusted or is for another name; for a private endpoint with its \
-     own authority, add its root certificate";
+const TRUST_HINT: &str = "the certificate of the endpoint is not trusted or is for another name; it must lead to a public root and \
+     be for the host that is called";
 
 #[cfg(test)]
 mod tests {

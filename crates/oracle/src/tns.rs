@@ -127,9 +127,8 @@ impl Aliases {
         let known = self.names().map(str::to_ascii_lowercase).collect::<Vec<_>>().join(", ");
         let error = PortError::refused(Kind::NotFound, format!("find the alias `{}`", alias.escape_debug()));
         Err(error.with_hint(match known.is_empty() {
-            true => {
-                "there is no tnsnames.ora: set `host`, `port` and `service`, or use a wallet that has one".to_owned()
-            }
+            true => "there is no tnsnames.ora: set `host`, `port` and `service_name`, or use a wallet that has one"
+                .to_owned(),
             false => format!("the wallet's tnsnames.ora has: {known}"),
         }))
     }

@@ -331,6 +331,12 @@ pub(super) const GUARDS: &[Guard] = &[
         "!needed.contains(g)",
     ),
     guard(
+        "abort: not of what cannot be taken back",
+        "step.rs",
+        "Strategy::Single if !plan.restores => false,",
+        "Strategy::Single if false => false,",
+    ),
+    guard(
         "apply: who issued a generation does not try it first",
         "step/apply.rs",
         "[_, likeliest, ..] if self.w.originator => {",

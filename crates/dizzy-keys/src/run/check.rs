@@ -3,7 +3,7 @@
 use dizzy_engine::{Epoch, Generation, Strategy};
 use dizzy_host::{
     document::SecretDocument,
-    driver::{Lease, OpenSet},
+    driver::{Lease, OpenSet, Undo, objection},
     port::{Deadline, FenceStamp, Finding, Journal as _, Login, PortError, Severity},
     register::Document,
 };
@@ -99,6 +99,9 @@ async fn secrets(composer: &Composer, set: &OpenSet, register: Option<&Document>
                     continue;
                 }
                 items.push(item(Level::Ok, &place, format!("readable, format {}", secret.format)));
+                if let Err(error) = secret.store.room(Deadline::after(composer.limits().call)).await {
+                    items.push(of_error(Port::Store, &place, &error));
+                }
             }
         }
     }
@@ -149,10 +152,28 @@ async fn database(
     match port.inspect(login, &users, stamp, deadline).await {
         Err(error) => items.push(of_error(Port::Database, &config.name, &error)),
         Ok(inspection) => {
-            let version = inspection.server_version.map_or_else(String::new, |v| format!(", server {v}"));
+            let version = inspection.server_version.as_ref();
+            let version = version.map_or_else(String::new, |v| format!(", server {v}"));
             let what = format!("{} logs in over verified TLS{version}", credential.username);
             items.push(item(Level::Ok, &config.name, what));
             items.extend(inspection.findings.iter().map(|finding| of_finding(&config.name, finding)));
+            if let Some(error) = objection(&set.config, config, Undo::Required, &inspection) {
+                let code = if error.code.is_some() { Code::NotUndoable } else { Code::of_port(Port::Database, &error) };
+                let (what, hint) = (error.what, error.hint);
+                items.push(CheckItem {
+                    level: Level::Error,
+                    at: config.name.clone(),
+                    what,
+                    hint,
+                    code: Some(code.text()),
+                });
+            }
+            if let Some(rollover) = inspection.rollover.filter(|_| config.strategy == Strategy::Rollover) {
+                let long = length(u64::try_from(rollover.length.as_millis()).unwrap_or(u64::MAX));
+                let ends = if rollover.can_end { "it can be ended" } else { "the next rotation waits for its end" };
+                let what = format!("after a change both passwords work for {long}; {ends}");
+                items.push(item(Level::Note, &config.name, what));
+            }
             let now = composer.clock().now().0;
             for (user, at) in &inspection.expiries {
                 let left = at.saturating_sub(now);

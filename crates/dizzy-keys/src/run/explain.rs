@@ -214,7 +214,9 @@ fn drift(program: &str, set: &str, report: &driver::Report, base: &str) -> Repor
             let what = format!("{set}: a published credential does not log in: {}: {}", trouble.target, trouble.error);
             let state = format!("nothing was changed by this run; {base} is published, and this database refuses it");
             // The server's answer is the same for a wrong password and for one whose time is over.
-            let hint = format!("{hint}; if the password is right, look at the role's VALID UNTIL");
+            let hint = format!(
+                "{hint}; if the password is right, look at when it expires on the server (PostgreSQL: VALID UNTIL; Oracle: ACCOUNT_STATUS)"
+            );
             Report::new(Code::PublishedRefused, what, state).hint(hint)
         }
         None => {

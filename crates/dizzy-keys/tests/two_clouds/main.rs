@@ -13,6 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod canaries;
 mod kills;
 mod mishaps;
 mod rotation;

@@ -5,7 +5,7 @@ use dizzy_sandbox::{
     two_clouds::{ORACLE, TwoClouds, WALLET_PASSWORD},
 };
 use dizzy_sandbox_oci::{Door, Fault as OciFault, Mishap, Operation, Permission, Rights, Service};
-use dizzy_sandbox_oracle::{Effect, Fault as OracleFault, Point};
+use dizzy_sandbox_oracle::{Effect, Fault as OracleFault, Point, Profile};
 
 use jiff::SignedDuration;
 
@@ -91,6 +91,23 @@ fn a_password_that_oracle_refuses_rolls_everything_back() {
         run(&at, &["rotate", SET]).expect(0);
         assert_at_rest(&at, "the next");
     }
+}
+
+#[test]
+fn a_single_user_that_could_not_go_back_goes_forward_if_asked_to() {
+    let at = prepared(Users::Alternating, OracleUsers::Single);
+    let profile = Profile { reuse_max: Some(4), ..Profile::classic() };
+    at.oracle.set_profile("APPLICATION", profile);
+    let before = snapshot(&at);
+    fails(&at, "no way back", &["rotate", SET], 1, "DK-507", &["PASSWORD_REUSE_MAX", "--forward-only"]);
+    assert_eq!(snapshot(&at), before);
+    let check = run(&at, &["check", SET]).expect(1);
+    assert!(check.out.contains("DK-507"), "{}", check.out);
+    let plan = run(&at, &["plan", SET]).expect(0);
+    assert!(plan.out.contains("impossible") && plan.out.contains("--forward-only"), "{}", plan.out);
+    run(&at, &["rotate", SET, "--forward-only"]).expect(0);
+    assert_at_rest(&at, "forward only");
+    assert_eq!(at.register().unwrap()["databases"][ORACLE]["forward_only"], true);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use dizzy_engine::{
     Capability::{RowFence, StatementCas},
-    Effect, Finish, Goal, Outcome, Phase, Plan, Reason, Register, Timestamp,
+    DatabasePlan, Effect, Finish, Goal, Outcome, Phase, Plan, Reason, Register, Timestamp,
 };
 
 use crate::run::{
@@ -12,6 +12,24 @@ use crate::run::{
 
 const ABORT: &str = "write abort g1 g2 e6";
 const STUCK: &str = "write stuck g1 g2 e5";
+
+#[test]
+fn what_cannot_be_taken_back_is_only_ever_finished() {
+    let forward = DatabasePlan { restores: false, ..single(StatementCas) };
+    let plan = plan(&[alternating(), forward]);
+    let mut run = Run::new(&plan, at_rest(&plan));
+    run.until("login").at(LATE).all(&TRANSIENT);
+    assert_eq!(run.batch(), [STUCK]);
+    run.well();
+    assert_eq!(run.finish(), Finish::Stuck, "it waits for a person instead of going back");
+    assert_eq!((run.register.phase, run.register.was), (Phase::Stuck, Phase::Intent));
+    let mut next = Run::with_goal(&plan, (*run.register).clone(), Goal::Recover);
+    assert_eq!(next.end(), Finish::Rotated(g(2)), "and the next run goes forward");
+    // Before it was sent there is a way back.
+    let mut early = Run::new(&plan, at_rest(&plan));
+    early.until("apply").all(&PERMANENT);
+    assert_eq!(early.batch(), [ABORT]);
+}
 
 #[test]
 fn a_lost_reply_is_probed_before_the_next_decision() {
@@ -83,7 +101,7 @@ fn a_password_that_changed_under_us_is_looked_for() {
 }
 
 /// A refused database that anybody may leave, beside the one that the test is about.
-fn beside(kind: dizzy_engine::DatabasePlan) -> Plan {
+fn beside(kind: DatabasePlan) -> Plan {
     plan(&[kind, single(RowFence)])
 }
 

@@ -366,6 +366,7 @@ impl<'a> Adoption<'a> {
                 users: users.collect(),
                 sent: false,
                 window: None,
+                forward_only: false,
                 rollover: live.rollover.map(|r| RolloverDocument { length_ms: length_ms(r), can_end: r.can_end }),
             };
             document.databases.insert(config.name.clone(), entry);

@@ -3,8 +3,9 @@
 use dizzy_engine::{DatabaseIx, Effect, Epoch, Generation, Register, Strategy, UserIx};
 
 use super::{
-    ACTIVE_SESSIONS, NOT_UNDOABLE, Undo,
+    ACTIVE_SESSIONS,
     attempts::Unknown,
+    fit::objection,
     session::{Session, missing_version, no_register},
     trouble::Target,
 };
@@ -57,9 +58,12 @@ impl Session<'_> {
         let deadline = self.database_deadline(ix);
         let call = port.inspect(login, &users, stamp.borrow(), deadline);
         let inspection = self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await?;
-        self.accept_rollover(register, ix, &inspection)?;
-        way_back(config, self.set.undo, &inspection)?;
-        lives_long_enough(config, &self.set.config.schedule.rule, &inspection)?;
+        if let Some(objection) = objection(&self.set.config, config, self.set.undo, &inspection) {
+            return Err(objection);
+        }
+        self.accept_window(register, ix, &inspection)?;
+        let forward_only = config.strategy == Strategy::Single && inspection.cannot_restore.is_some();
+        self.state().forward_only.insert(ix.0, forward_only);
         if let Some(error) = inspection.findings.iter().find(|f| f.severity == Severity::Error) {
             let mut refused = PortError::refused(error.kind, error.what.clone());
             refused.hint.clone_from(&error.hint);
@@ -154,37 +158,23 @@ impl Session<'_> {
         self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await
     }
 
-    /// Takes in what the server says about rollover windows, and refuses a set whose configuration or register it contradicts.
-    fn accept_rollover(&self, register: &Register, ix: DatabaseIx, inspection: &Inspection) -> PortResult<()> {
+    /// Takes in what the server says about rollover windows, and refuses one that this register knows nothing of.
+    fn accept_window(&self, register: &Register, ix: DatabaseIx, inspection: &Inspection) -> PortResult<()> {
         let (_, config) = self.covered(usize::from(ix.0))?;
-        let user = config.users.first().map_or("", String::as_str);
-        let refuse = |what: String, hint: &str| Err(PortError::refused(Kind::Denied, what).with_hint(hint));
-        match (config.strategy, inspection.rollover) {
-            (Strategy::Alternating, _) | (Strategy::Single, None) => Ok(()),
-            (Strategy::Single, Some(_)) => refuse(
-                format!("{user} has gradual password rollover, so its old password goes on working after a change"),
-                "use strategy = \"rollover\", or give the user a profile with PASSWORD_ROLLOVER_TIME 0",
-            ),
-            (Strategy::Rollover, None) => refuse(
-                format!("{user} has no gradual password rollover"),
-                "give the user a profile with PASSWORD_ROLLOVER_TIME, for example 1 (day), or use another strategy",
-            ),
-            (Strategy::Rollover, Some(found)) => {
-                let now = self.set.clock.now();
-                let recorded = register.database(ix).and_then(|d| d.window).is_some_and(|w| w.until > now);
-                // A change within a window drops the password before it: the published one, if the window is not over.
-                if found.open && !recorded {
-                    return refuse(
-                        format!("a rollover window of {user} is open that no rotation of this register has left"),
-                        "wait until the window is over, or have an administrator end it: ALTER USER .. EXPIRE PASSWORD ROLLOVER PERIOD",
-                    );
-                }
-                let length_ms = i64::try_from(found.length.as_millis()).unwrap_or(i64::MAX);
-                let document = RolloverDocument { length_ms, can_end: found.can_end };
-                self.state().rollover.insert(ix.0, document);
-                Ok(())
-            }
+        let (Strategy::Rollover, Some(found)) = (config.strategy, inspection.rollover) else { return Ok(()) };
+        let now = self.set.clock.now();
+        let recorded = register.database(ix).and_then(|d| d.window).is_some_and(|w| w.until > now);
+        // A change within a window drops the password before it: the published one, if the window is not over.
+        if found.open && !recorded {
+            let user = config.users.first().map_or("", String::as_str);
+            let what = format!("a rollover window of {user} is open that no rotation of this register has left");
+            return Err(PortError::refused(Kind::Denied, what).with_hint(
+                "wait until the window is over, or have an administrator end it: ALTER USER .. EXPIRE PASSWORD ROLLOVER PERIOD",
+            ));
         }
+        let length_ms = i64::try_from(found.length.as_millis()).unwrap_or(i64::MAX);
+        self.state().rollover.insert(ix.0, RolloverDocument { length_ms, can_end: found.can_end });
+        Ok(())
     }
 
     /// The first change of a database must be in the audit trail before it is sent.
@@ -243,40 +233,4 @@ impl Session<'_> {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether the set may be begun on this server, as far as the way back and the age of passwords go.
-fn way_back(config: &crate::config::Database, undo: Undo, inspection: &Inspection) -> PortResult<()> {
-    if let (Strategy::Single, Undo::Required, Some(reason)) = (config.strategy, undo, &inspection.cannot_restore) {
-        let what = format!("a rotation that fails could not be taken back: {reason}");
-        return Err(PortError::refused(Kind::Policy, what).with_code(NOT_UNDOABLE).with_hint(
-            "use two users (alternating) or rollover, or accept a rotation that can only go forward: `--forward-only`",
-        ));
-    }
-    Ok(())
-}
-
-/// With two users that take turns, a password is in use for two intervals before it changes (rulings §4.3).
-fn lives_long_enough(
-    config: &crate::config::Database,
-    rule: &crate::config::Rule,
-    inspection: &Inspection,
-) -> PortResult<()> {
-    let (Strategy::Alternating, Some(life), crate::config::Rule::Every(every)) =
-        (config.strategy, inspection.password_life, rule)
-    else {
-        return Ok(());
-    };
-    let age = every.saturating_mul(2);
-    if age <= life {
-        return Ok(());
-    }
-    let days = |length: core::time::Duration| length.as_secs() / 86_400;
-    let what = format!(
-        "with two users each password is {} days old before it changes, and the server lets it live for {}",
-        days(age),
-        days(life)
-    );
-    Err(PortError::refused(Kind::Policy, what)
-        .with_hint("make `every` at most half of the profile's PASSWORD_LIFE_TIME"))
 }

@@ -1,7 +1,7 @@
 //! One effect at a time: from positions and generations to port calls, and from their answers to outcomes. The register is here;
 //! what concerns secrets and databases is in the files of these names.
 
-use dizzy_engine::{Effect, Outcome, Phase, Reason, Register, StoreIx, Timestamp};
+use dizzy_engine::{DatabaseIx, Effect, Outcome, Phase, Reason, Register, StoreIx, Timestamp};
 
 use super::{
     Lease,
@@ -140,7 +140,10 @@ impl Session<'_> {
         };
         let mut document = document.with_engine(&self.set.config, &self.plan(), next, &self.set.who);
         for (at, rollover) in &self.state().rollover {
-            document.record_rollover(self.set.name_at(dizzy_engine::DatabaseIx(*at)), *rollover);
+            document.record_rollover(self.set.name_at(DatabaseIx(*at)), *rollover);
+        }
+        for (at, forward_only) in &self.state().forward_only {
+            document.record_forward_only(self.set.name_at(DatabaseIx(*at)), *forward_only);
         }
         for ((store, generation), version) in &self.state().staged {
             document.record_version(&self.secret_name(StoreIx(*store)), *generation, version);

@@ -8,6 +8,7 @@ mod attempts;
 mod audit;
 mod databases;
 mod execute;
+mod fit;
 mod keyring;
 mod observe;
 mod plan;
@@ -25,6 +26,7 @@ use dizzy_engine::{DatabaseIx, Generation};
 
 pub use self::{
     adopt::{Adoption, AdoptionReport, AdoptionWants},
+    fit::objection,
     observe::{Observer, Point, Quiet},
     report::{Report, Verdict},
     run::{Limits, Run},

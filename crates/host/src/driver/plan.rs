@@ -1,4 +1,4 @@
-//! The engine's plan of a set: what the configuration says, what the adapters are, and what is known of rollover windows.
+//! The engine's plan of a set: what the configuration says, what the adapters are, and what is known of windows and the way back.
 //!
 //! How long a window lasts and whether it can be ended is the server's business. It is looked at before every rotation and
 //! recorded with the Intent, so that whoever finishes the rotation reckons with the same window.
@@ -18,6 +18,7 @@ impl OpenSet {
         &self,
         document: Option<&Document>,
         seen: impl Fn(usize) -> Option<RolloverDocument>,
+        forward_only: impl Fn(usize) -> Option<bool>,
     ) -> Plan {
         let mut databases = Vec::new();
         for (at, (config, port)) in self.config.databases.iter().zip(&self.databases).enumerate() {
@@ -28,6 +29,8 @@ impl OpenSet {
                 plan.ends_windows = facts.is_some_and(|f| f.can_end);
                 plan.window_ms = facts.map_or(LONGEST_WINDOW_MS, |f| f.length_ms);
             }
+            let recorded = || document?.databases.get(&config.name).map(|d| d.forward_only);
+            plan.restores = !forward_only(at).or_else(recorded).unwrap_or(false);
             databases.push(plan);
         }
         // Consumers of a `single` may try PENDING next; elsewhere only a store that cannot do without it moves it.

@@ -25,7 +25,7 @@ impl Session<'_> {
     pub(super) async fn check_current(&self, store: StoreIx, generation: Generation) -> PortResult<()> {
         let Some(current) = self.recorded_current(store, generation).await? else {
             return Err(PortError::refused(
-                Kind::Conflict,
+                Kind::Drift,
                 format!("CURRENT is not the version of generation {} that the register records", number(generation)),
             )
             .with_hint(

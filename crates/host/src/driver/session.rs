@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) proven: BTreeSet<(u8, UserIx, Generation)>,
     /// What the servers said about their rollover windows in this run.
     pub(super) rollover: BTreeMap<u8, RolloverDocument>,
+    /// Which databases said in this run that they would not take the old password back, or that they would.
+    pub(super) forward_only: BTreeMap<u8, bool>,
 }
 
 impl<'a> Session<'a> {
@@ -82,7 +84,12 @@ impl<'a> Session<'a> {
     pub(super) fn plan(&self) -> Plan {
         let state = self.state();
         let document = state.register.as_ref().map(|(document, _)| document);
-        self.set.plan_with(document, |at| state.rollover.get(&u8::try_from(at).ok()?).copied())
+        let place = |at: usize| u8::try_from(at).ok();
+        self.set.plan_with(
+            document,
+            |at| state.rollover.get(&place(at)?).copied(),
+            |at| state.forward_only.get(&place(at)?).copied(),
+        )
     }
 
     /// The register document as last read or written.
@@ -164,12 +171,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn failed(&self, target: Target, error: PortError) -> Outcome {
-        let is_store = matches!(target, Target::Secret(_));
-        let mut outcome = outcome_of(&error);
-        // For a secret that is looked at, "another version than recorded" is drift, not a race.
-        if is_store && outcome == Outcome::Refused(Reason::Conflict) && error.hint.is_some() {
-            outcome = Outcome::Refused(Reason::Drift);
-        }
+        let outcome = outcome_of(&error);
         tracing::debug!(target = %target, kind = ?error.kind, code = error.code, certainty = ?error.certainty, "a call did not simply work");
         self.trouble(target, error);
         outcome

@@ -51,6 +51,7 @@ pub(super) fn outcome_of(error: &PortError) -> Outcome {
         Kind::Credential => Reason::Credential,
         Kind::Fenced => Reason::Fenced,
         Kind::Conflict => Reason::Conflict,
+        Kind::Drift => Reason::Drift,
         Kind::NotFound => Reason::Missing,
         Kind::Busy | Kind::Throttled | Kind::Timeout | Kind::Unreachable => Reason::Transient,
         Kind::Denied

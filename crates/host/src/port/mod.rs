@@ -87,6 +87,8 @@ pub enum Kind {
     ReadOnly,
     /// Compare-and-swap found another value than expected.
     Conflict,
+    /// What is published is not what the register records.
+    Drift,
     /// The secret, version, object or parameter does not exist.
     NotFound,
     /// It exists already, with other content.
@@ -120,6 +122,7 @@ impl Kind {
         match self {
             Self::Busy => "it is busy",
             Self::Conflict => "it has changed meanwhile",
+            Self::Drift => "it is not what the register records",
             Self::Credential => "the password is wrong",
             Self::Denied => "not allowed",
             Self::Exists => "it exists with other content",
