@@ -74,6 +74,8 @@ pub struct TwoClouds {
     pub oci: OciEmulator,
     /// The secret in Vault: its OCID.
     pub vault_secret: String,
+    /// The wallet of the Oracle database, as its service hands it out.
+    pub wallet_zip: Vec<u8>,
     /// The judge.
     pub judge: Judge,
     oci_config: PathBuf,
@@ -166,7 +168,8 @@ impl TwoClouds {
             },
         )?;
         oci.create_bucket(BUCKET, &BucketOptions::default())?;
-        oci.put_object(BUCKET, OBJECT, wallet.zip()?)?;
+        let wallet_zip = wallet.zip()?;
+        oci.put_object(BUCKET, OBJECT, wallet_zip.as_slice())?;
         std::fs::create_dir(folder.path().join("wallet")).context("make a folder")?;
         wallet.write_to(&folder.path().join("wallet"))?;
 
@@ -182,11 +185,12 @@ impl TwoClouds {
             moto,
             oci,
             vault_secret,
+            wallet_zip,
             judge,
             oci_config: files.config,
         };
-        at.write("pg-admin.json", &json!({"username": ADMIN, "password": ADMIN_PASSWORD}).to_string())?;
-        at.write("ora-admin.json", &json!({"username": ORACLE_ADMIN, "password": ADMIN_PASSWORD}).to_string())?;
+        at.write("pg-admin.json", json!({"username": ADMIN, "password": ADMIN_PASSWORD}).to_string())?;
+        at.write("ora-admin.json", json!({"username": ORACLE_ADMIN, "password": ADMIN_PASSWORD}).to_string())?;
         at.write("wallet-password", WALLET_PASSWORD)?;
         at.configure("")?;
         Ok(at)
@@ -231,9 +235,9 @@ impl TwoClouds {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.path(name));
-        file.and_then(|mut file| file.write_all(text.as_bytes())).context("write a file")
+        file.and_then(|mut file| file.write_all(content.as_ref())).context("write a file")
     }
 
     /// Whether the Oracle user's old password works on for a while.

@@ -331,6 +331,18 @@ pub(super) const GUARDS: &[Guard] = &[
         "!needed.contains(g)",
     ),
     guard(
+        "undo: a refused way back needs no other look",
+        "step/undo.rs",
+        "Outcome::Refused(Reason::Permanent | Reason::Transient) => self.set_progress(ix, Progress::Knows(from)),",
+        "",
+    ),
+    guard(
+        "undo: a look that is refused for good needs a person",
+        "step/undo.rs",
+        "Outcome::Refused(Reason::Permanent) => return Verdict::Hopeless,\n            Outcome::Refused(_)",
+        "Outcome::Refused(_)",
+    ),
+    guard(
         "abort: not of what cannot be taken back",
         "step.rs",
         "Strategy::Single if !plan.restores => false,",
@@ -384,8 +396,8 @@ pub(super) const GUARDS: &[Guard] = &[
     guard(
         "undo: a fenced restore stops",
         "step/undo.rs",
-        "            Outcome::Refused(Reason::Fenced) => return Verdict::Fenced,\n            Outcome::Refused(_) |",
-        "            Outcome::Refused(_) |",
+        "            Outcome::Refused(Reason::Fenced) => return Verdict::Fenced,\n            // Nothing has changed",
+        "            // Nothing has changed",
     ),
     guard(
         "undo: the base logs in before the rest",

@@ -58,7 +58,7 @@ fn view(global: &Global, set: &OpenSet, document: Option<&Document>, looks: &[Lo
         from,
         to,
         databases: set.config.databases.iter().enumerate().map(|(at, d)| planned(set, at, d, document)).collect(),
-        steps: steps(set, to, !single.is_empty(), document),
+        steps: steps(set, to, document),
         lockout: if single.is_empty() {
             Lockout::None
         } else {
@@ -102,7 +102,7 @@ fn published_user(set: &OpenSet, at: usize, database: &str) -> Option<String> {
 }
 
 /// The order of protocol P*, with the billed calls of each step.
-fn steps(set: &OpenSet, to: u64, announces: bool, document: Option<&Document>) -> Vec<PlannedStep> {
+fn steps(set: &OpenSet, to: u64, document: Option<&Document>) -> Vec<PlannedStep> {
     let mut steps = Vec::new();
     let mut step = |what: String, at: &str, calls: &[&str]| {
         let calls = calls.iter().map(|call| (*call).to_owned()).collect();
@@ -124,7 +124,7 @@ fn steps(set: &OpenSet, to: u64, announces: bool, document: Option<&Document>) -
     }
     step(format!("record the intent to move to g{to}"), "register", &[]);
     for secret in &secrets {
-        let calls: &[&str] = match (announces, secret.pending_is_known) {
+        let calls: &[&str] = match (secret.announces, secret.pending_is_known) {
             (true, false) => &["DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
             (true, true) => &["PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
             (false, _) => &["PutSecretValue", "GetSecretValue"],
@@ -169,6 +169,8 @@ struct PlannedSecret {
     bills: bool,
     /// Whether idle users' passwords are read from it.
     leads: bool,
+    /// Whether it moves PENDING: consumers of a `single` may try that next.
+    announces: bool,
     /// Whether the look at CURRENT has told where PENDING is.
     pending_is_known: bool,
 }
@@ -185,6 +187,7 @@ impl PlannedSecret {
             name: config.store.to_string(),
             bills: matches!(config.store, Reference::AwsSm { .. }),
             leads,
+            announces: secret.covers.iter().any(|d| is_single(set, *d)),
             pending_is_known: look.as_ref().is_some_and(|version| version.is_pending),
         })
     }
@@ -192,6 +195,10 @@ impl PlannedSecret {
     fn billed<'a>(&self, calls: &'a [&'a str]) -> &'a [&'a str] {
         if self.bills { calls } else { &[] }
     }
+}
+
+fn is_single(set: &OpenSet, database: usize) -> bool {
+    set.config.databases.get(database).is_some_and(|d| d.strategy == Strategy::Single)
 }
 
 /// How one database changes.

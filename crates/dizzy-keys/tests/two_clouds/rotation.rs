@@ -53,6 +53,23 @@ fn every_pair_of_strategies_rotates_as_one() {
 }
 
 #[test]
+fn a_wallet_may_be_an_object_a_folder_or_an_archive() {
+    let at = prepared(Users::Alternating, OracleUsers::Alternating);
+    let text = std::fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
+    at.write("wallet.zip", &at.wallet_zip).unwrap();
+    let object = text.lines().find(|line| line.starts_with("wallet = ")).unwrap();
+    for place in [object.to_owned(), file(&at.path("wallet")), file(&at.path("wallet.zip"))] {
+        at.write("dizzy-keys.toml", text.replace(object, &place)).unwrap();
+        run(&at, &["rotate", SET]).expect(0);
+        assert_at_rest(&at, &place);
+    }
+}
+
+fn file(path: &std::path::Path) -> String {
+    format!("wallet = \"file:{}\"", path.display())
+}
+
+#[test]
 fn one_password_opens_both_databases_if_asked_for() {
     let at = prepared(Users::Alternating, OracleUsers::Alternating);
     at.configure("passwords = \"shared\"").unwrap();

@@ -63,7 +63,7 @@ fn wallets_and_names_that_do_not_fit_are_told() {
     let text = std::fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
     let edited = |from: &str, to: &str| {
         assert!(text.contains(from), "{text}");
-        at.write("dizzy-keys.toml", &text.replace(from, to)).unwrap();
+        at.write("dizzy-keys.toml", text.replace(from, to)).unwrap();
     };
     let mend = |at: &TwoClouds| at.configure("").unwrap();
     let alias = |_: &TwoClouds| edited("orders_low", "orders_nowhere");
@@ -116,7 +116,7 @@ fn an_open_window_that_nobody_may_end_is_waited_for() {
     let at = TwoClouds::start(common::binary(), Users::Single, OracleUsers::Rollover).unwrap();
     let text = std::fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains("ora-admin.json")).collect();
-    at.write("dizzy-keys.toml", &lines.join("\n")).unwrap();
+    at.write("dizzy-keys.toml", lines.join("\n")).unwrap();
     at.prepare().unwrap();
     run(&at, &["rotate", SET]).expect(0);
     assert_at_rest(&at, "the first rotation");

@@ -70,7 +70,7 @@ impl Run<'_> {
             verdict = verdict.max(match effect {
                 Effect::Burn { database, from, .. } => self.on_burn(*database, *from, base, outcome),
                 Effect::Login { database, generation, .. } => self.on_look(*database, *generation, given_up, outcome),
-                Effect::Restore { database, .. } => self.on_restore(*database, outcome),
+                Effect::Restore { database, from, .. } => self.on_restore(*database, *from, outcome),
                 _ => return Err(Violation::Shape),
             });
         }
@@ -106,6 +106,7 @@ impl Run<'_> {
         let is_back = match outcome {
             Outcome::Applied => tried != given_up,
             Outcome::Refused(Reason::Credential) => tried == given_up,
+            Outcome::Refused(Reason::Permanent) => return Verdict::Hopeless,
             Outcome::Refused(_) | Outcome::Unknown | Outcome::Register(_) | Outcome::Labels { .. } => {
                 return Verdict::Again;
             }
@@ -114,7 +115,7 @@ impl Run<'_> {
         Verdict::GoOn
     }
 
-    fn on_restore(&mut self, ix: DatabaseIx, outcome: &Outcome) -> Verdict {
+    fn on_restore(&mut self, ix: DatabaseIx, from: Generation, outcome: &Outcome) -> Verdict {
         if !matches!(outcome, Outcome::Refused(_)) {
             self.w.restored |= 1 << ix.0;
         }
@@ -124,6 +125,8 @@ impl Run<'_> {
                 return Verdict::GoOn;
             }
             Outcome::Refused(Reason::Fenced) => return Verdict::Fenced,
+            // Nothing has changed, so nothing has to be looked at again: a look may cost a wrong login.
+            Outcome::Refused(Reason::Permanent | Reason::Transient) => self.set_progress(ix, Progress::Knows(from)),
             Outcome::Refused(_) | Outcome::Unknown | Outcome::Register(_) | Outcome::Labels { .. } => {
                 self.set_progress(ix, Progress::Fresh);
             }

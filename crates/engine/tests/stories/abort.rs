@@ -14,6 +14,29 @@ const ABORT: &str = "write abort g1 g2 e6";
 const STUCK: &str = "write stuck g1 g2 e5";
 
 #[test]
+fn a_refused_way_back_is_tried_again_without_another_look() {
+    let plan = plan(&[single(RowFence), single(StatementCas)]);
+    let mut run = Run::new(&plan, at_rest(&plan));
+    run.until("commit").all(&PERMANENT);
+    assert_eq!(run.batch(), [ABORT]);
+    run.well().answer(|e| matches!(e, Effect::Login { .. }).then_some(CREDENTIAL));
+    let restore = run.batch();
+    assert!(matches!(restore.as_slice(), [one] if one.starts_with("restore 1")), "{restore:?}");
+    run.all(&PERMANENT);
+    assert_eq!(run.batch(), restore, "a look would be a wrong login");
+    run.all(&TRANSIENT);
+    assert_eq!(run.batch(), restore);
+    run.all(&Outcome::Unknown);
+    assert_eq!(run.batch(), ["login 1 u0 g1"], "what may have happened is looked at");
+    run.at(LATE).all(&PERMANENT);
+    assert!(
+        run.batch()[0].starts_with("write stuck"),
+        "a look that is refused for good needs a person: {:?}",
+        run.batch()
+    );
+}
+
+#[test]
 fn what_cannot_be_taken_back_is_only_ever_finished() {
     let forward = DatabasePlan { restores: false, ..single(StatementCas) };
     let plan = plan(&[alternating(), forward]);

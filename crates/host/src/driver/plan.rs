@@ -5,7 +5,7 @@
 
 use dizzy_engine::{DatabasePlan, Plan, StorePlan, Strategy};
 
-use super::OpenSet;
+use super::{OpenSecret, OpenSet};
 use crate::register::{Document, RolloverDocument};
 
 /// Longest window that a server may have, in milliseconds: 60 days (Oracle Database Security Guide, "Configuring Gradual Database
@@ -34,9 +34,9 @@ impl OpenSet {
             databases.push(plan);
         }
         // Consumers of a `single` may try PENDING next; elsewhere only a store that cannot do without it moves it.
-        let any_single = databases.iter().any(|d| d.strategy == Strategy::Single);
-        let stores = self.secrets.iter().map(|s| StorePlan { announce: any_single || s.store.stages_as_pending() });
-        let stores = stores.collect();
+        let single = |at: &usize| databases.get(*at).is_some_and(|d| d.strategy == Strategy::Single);
+        let announces = |s: &OpenSecret| s.covers.iter().any(single) || s.store.stages_as_pending();
+        let stores = self.secrets.iter().map(|s| StorePlan { announce: announces(s) }).collect();
         Plan::new(databases, stores)
     }
 }

@@ -310,6 +310,37 @@ async fn a_change_that_could_not_be_taken_back_needs_consent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_password_that_is_refused_on_the_way_back_is_tried_again_and_then_left_to_a_person() {
+    use crate::port::Kind::{Denied, Policy};
+    for (refusals, finish) in [(1, None), (u32::MAX, Some(Finish::Stuck))] {
+        let place = Place::adopted([SINGLE, SINGLE_CAS], 8).await;
+        let before = place.world.stores[0].published().unwrap();
+        // gamma commits last and says no; delta has changed by then, and does not take its old password back.
+        let commit = Fault::nth_of("database.commit:gamma", 0, Form::Refused).with_kind(Denied);
+        let restore = |nth| Fault::nth_of("database.apply:delta", nth, Form::Refused).with_kind(Policy);
+        let faults = if refusals == 1 {
+            Faults::plan([commit, restore(1)])
+        } else {
+            Faults::plan([commit].into_iter().chain((1..200).map(restore)))
+        };
+        let report = place.run(Goal::Rotate, &faults).await;
+        assert!(faults.hits() > 1, "{:?}", faults.calls());
+        assert!(place.world.stores[0].published().unwrap() == before, "nothing is published");
+        match finish {
+            None => assert!(matches!(report.finish, Finish::RolledBack(_)), "{report:?}"),
+            Some(stuck) => {
+                assert_eq!((report.finish, report.verdict()), (stuck, Verdict::NeedsHuman), "{report:?}");
+                // The cause is gone: whoever recovers goes on with the way back.
+                tokio::time::advance(std::time::Duration::from_secs(31)).await;
+                let report = place.run(Goal::Recover, &Faults::none()).await;
+                assert!(matches!(report.finish, Finish::RolledBack(_)), "{report:?}");
+            }
+        }
+        place.assert_at_rest("after the way back");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_window_that_somebody_else_opened_is_waited_for() {
     let place = Place::adopted([ALTERNATING, ROLLOVER_ENDS], 5).await;
     let epsilon = &place.world.databases[1];
