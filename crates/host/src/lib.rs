@@ -3,6 +3,7 @@
 pub mod config;
 pub mod document;
 pub mod driver;
+pub mod field;
 pub mod file;
 #[cfg(any(test, feature = "testkit"))]
 pub mod memory;
