@@ -53,16 +53,21 @@ fn whatever_oracle_does_with_a_call_a_single_user_comes_to_rest() {
 
 fn oracle_sweep(users: OracleUsers) {
     let mut sweep = Sweep::new(users);
-    for (point, effect) in [
+    let changes = [
         (Point::BeforeChange, Effect::Drop),
         (Point::AfterChange, Effect::Drop),
         (Point::BeforeChange, Effect::Refuse(28003)),
         (Point::BeforeChange, Effect::Refuse(1033)),
+        (Point::AfterLogin, Effect::Drop),
+    ];
+    // What happens before a login is the same for every strategy.
+    let before = [
         (Point::Accept, Effect::Drop),
         (Point::Connect, Effect::RefuseConnect(12528)),
         (Point::BeforeLogin, Effect::Drop),
-        (Point::AfterLogin, Effect::Drop),
-    ] {
+    ];
+    let before = before.into_iter().filter(|_| users == OracleUsers::Alternating);
+    for (point, effect) in changes.into_iter().chain(before) {
         sweep.each(&format!("{users:?}: {point:?} {effect:?}"), |at, nth| {
             let fault = at.oracle.plant(OracleFault::at(point, effect.clone()).after(nth));
             Box::new(move || fault.fired())
