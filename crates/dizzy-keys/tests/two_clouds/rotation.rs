@@ -53,6 +53,23 @@ fn every_pair_of_strategies_rotates_as_one() {
 }
 
 #[test]
+fn what_cannot_be_taken_back_comes_last_and_is_recorded_before_it_is_sent() {
+    let at = prepared(Users::Single, OracleUsers::Single);
+    let told = run(&at, &["-vv", "rotate", SET]).expect(0);
+    let steps: Vec<&str> =
+        told.err.lines().filter_map(|line| line.split_once("begins ")).map(|(_, step)| step).collect();
+    let place =
+        |what: &str| steps.iter().position(|step| step.contains(what)).unwrap_or_else(|| panic!("{what}: {steps:#?}"));
+    let (staged, vote) = (place("read the staged generation back"), place("prepare the change of a password"));
+    let (change, commit) = (place("\"change a password\""), place("commit the change of a password"));
+    assert!(staged < vote && vote < change && change < commit, "{steps:#?}");
+    assert!(steps[change - 1].contains("write the register"), "the mark comes right before the change: {steps:#?}");
+    let decision = steps.iter().rposition(|step| step.contains("promote a secret")).unwrap();
+    assert!(commit < decision, "{steps:#?}");
+    assert_at_rest(&at, "in order");
+}
+
+#[test]
 fn a_wallet_may_be_an_object_a_folder_or_an_archive() {
     let at = prepared(Users::Alternating, OracleUsers::Alternating);
     let text = std::fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
