@@ -1,10 +1,14 @@
 //! `check`: a look at everything a rotation needs, without a side effect.
 
+use core::time::Duration;
+
 use dizzy_engine::{Epoch, Generation, Strategy};
 use dizzy_host::{
+    config::Rule,
     document::SecretDocument,
     driver::{Lease, OpenSet, Undo, objection},
     port::{Deadline, FenceStamp, Finding, Journal as _, Login, PortError, Severity},
+    reference::Reference,
     register::Document,
 };
 
@@ -22,6 +26,9 @@ use crate::{
 
 /// Sooner than this, an expiry on the server is worth a warning: two weeks leave time for two working days and a holiday.
 const SOON_MS: i64 = 14 * 86_400_000;
+/// Shortest interval that a secret in Vault bears: 30 versions can wait for their deletion, which takes a day at least (Oracle
+/// documentation: "Vault limits", "Deleting a Secret Version").
+const VAULT_INTERVAL: Duration = Duration::from_secs(86_400 / 30);
 /// Where a finding about the register stands.
 const NAME: &str = "register";
 
@@ -99,6 +106,13 @@ async fn secrets(composer: &Composer, set: &OpenSet, register: Option<&Document>
                     continue;
                 }
                 items.push(item(Level::Ok, &place, format!("readable, format {}", secret.format)));
+                let store = set.config.secrets.get(at).map(|s| &s.store);
+                if let (Some(Reference::OciVault { .. }), Rule::Every(every)) = (store, &set.config.schedule.rule)
+                    && *every < VAULT_INTERVAL
+                {
+                    let what = "a secret in Vault takes about 30 rotations a day; `every` is shorter than 48 minutes";
+                    items.push(item(Level::Warning, &place, what));
+                }
                 if let Err(error) = secret.store.room(Deadline::after(composer.limits().call)).await {
                     items.push(of_error(Port::Store, &place, &error));
                 }

@@ -152,6 +152,9 @@ fn what_vault_cannot_do_is_told_before_anything_changes() {
     refuses(&at, "OCI down", "DK-307", &["no connection"], doors(Door::Refusing), doors(Door::Open));
     let vault = |door| move |at: &TwoClouds| at.oci.set_door(Service::Vaults, door).unwrap();
     refuses(&at, "Vault silent", "DK-307", &["room"], vault(Door::Silent), vault(Door::Open));
+    at.configure("every = \"30m\"").unwrap();
+    let check = run(&at, &["check", SET]).expect(0);
+    assert!(check.out.contains("30 rotations a day"), "{}", check.out);
 }
 
 #[test]
