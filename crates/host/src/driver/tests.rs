@@ -297,6 +297,29 @@ async fn wrong_logins_are_spent_sparingly_and_never_by_restarting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_count_that_cannot_be_written_never_turns_a_change_into_a_refusal() {
+    for nth in 0..16 {
+        // A worker dies before its change; whoever takes over counts each login that may be wrong, and one write of its register fails.
+        let place = Place::adopted([ALTERNATING_CAS, SINGLE_CAS], 9).await;
+        let crash = Faults::plan([Fault::nth_of("database.apply:beta", 0, Form::CrashBefore)]);
+        place.run(Goal::Rotate, &crash).await;
+        assert_eq!(crash.hits(), 1);
+        tokio::time::advance(std::time::Duration::from_secs(31)).await;
+        let faults =
+            Faults::plan([Fault::nth_of("journal.write", nth, Form::Refused).with_kind(crate::port::Kind::Io)]);
+        place.run(Goal::Recover, &faults).await;
+        for seconds in [31, 21 * 60] {
+            tokio::time::advance(std::time::Duration::from_secs(seconds)).await;
+            place.run(Goal::Recover, &Faults::none()).await;
+        }
+        place.assert_at_rest(&format!("write {nth} failed"));
+        let report = place.run(Goal::Rotate, &Faults::none()).await;
+        assert!(matches!(report.finish, Finish::Rotated(_)), "write {nth}: {report:?}");
+        place.assert_at_rest(&format!("the rotation after write {nth} failed"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_could_not_be_taken_back_needs_consent() {
     let place = Place::adopted([ALTERNATING, SINGLE_CAS], 4).await;
     place.world.databases[1].judge_passwords(PasswordRule::RefuseReuse);
