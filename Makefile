@@ -1,9 +1,10 @@
 # Every target is one line of meaning; what it does in detail is in scripts/ and xtask/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deps clean explore
+.PHONY: help demo test lint bench image deps clean explore refresh-rds-roots matrix soak
+.PHONY: check-deploy sbom scan push-ecr push-ocir sign verify-image
 
 help: ## What can be made here
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 
 demo: deps ## Rotate PostgreSQL and Oracle, published in two clouds, while an application logs in; refusals, kills
 	cargo xtask demo
@@ -21,12 +22,47 @@ lint: ## Format, house rules, clippy
 
 bench: deps ## Measure the numbers that the documentation claims
 	cargo xtask bench
+	cargo bench -p dizzy-audit
+
+image: ## Build the container image with the local Docker engine, from this machine's compiler; pulls nothing
+	scripts/image
+
+check-deploy: ## Check the Terraform modules, the manifests, Dockerfiles, workflows, scripts; nothing is applied
+	scripts/check-deploy
+
+sbom: ## Write the bill of materials (CycloneDX, SPDX) to the build folder; needs no network
+	scripts/sbom
+
+scan: ## Look for known vulnerabilities; fails if one is found, and if scanner or advisories are missing
+	scripts/scan
+
+push-ecr: ## Push the image to ECR=REGISTRY/REPOSITORY and print its digest
+	@scripts/push "$(ECR)"
+
+push-ocir: ## Push the image to OCIR=REGISTRY/REPOSITORY and print its digest
+	@scripts/push "$(OCIR)"
+
+sign: ## Sign IMAGE=REPOSITORY@sha256:... and attach the bill of materials, with cosign
+	scripts/sign "$(IMAGE)"
+
+verify-image: ## Verify signature and bill of materials of IMAGE=REPOSITORY@sha256:...
+	scripts/verify-image "$(IMAGE)"
 
 explore: ## Search further than the tests do: an hour or two, some gigabytes of memory
 	DIZZY_EXPLORE=long cargo test --locked --package dizzy-engine --test explorer -- --nocapture --test-threads=1
 
+matrix: deps ## The whole fault matrix: every pair of faults in memory; about an hour
+	DIZZY_MATRIX=all cargo test --locked --package dizzy-host --lib -- --nocapture --test-threads=1 tests::matrix
+
+MINUTES ?= 10
+soak: ## Random walks in memory for MINUTES=n (10); a seed that fails is printed, and belongs into seeds.txt
+	DIZZY_SOAK_MINUTES=$(MINUTES) cargo test --locked --package dizzy-host --lib -- --nocapture soak
+
 deps: ## Install what is missing: PostgreSQL, the Python environment of the tests, the test runner
 	scripts/deps
+
+refresh-rds-roots: ## Fetch the roots of RDS from AWS, check them, tell what has changed
+	scripts/refresh-rds-roots
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -1,4 +1,4 @@
-//! `demo` and `bench`: builds the product and the equipment, then runs the one on the other.
+//! `demo`, `bench` and `fuzz`: builds the product and the equipment, then runs the one on the other.
 
 use std::{path::PathBuf, process::Command};
 
@@ -44,6 +44,13 @@ pub(crate) fn bench(rest: &[String]) -> anyhow::Result<()> {
     let folder = target()?;
     let product = folder.join(profile.folder()).join("dizzy-keys");
     run(Command::new(folder.join("debug/dizzy-bench")).arg(product).arg(profile.folder()))
+}
+
+/// Attacks every parser, or the named ones. Optimized, but with every check of a debug build: a number that runs over is a finding.
+pub(crate) fn fuzz(rest: &[String]) -> anyhow::Result<()> {
+    run(Command::new("cargo").args(["build", "--locked", "--package", "dizzy-fuzz", "--profile", "fuzz"]))?;
+    let folder = target()?.join("fuzz");
+    run(Command::new(folder.join("dizzy-fuzz")).arg("--findings").arg(folder.join("findings")).args(rest))
 }
 
 fn build(package: &str, binary: &str, profile: Profile) -> anyhow::Result<()> {

@@ -18,8 +18,11 @@ fn main() -> ExitCode {
         Some("guards") => guards::run(rest.first().map(String::as_str)),
         Some("demo") => equipment::demo(&rest),
         Some("bench") => equipment::bench(&rest),
+        Some("fuzz") => equipment::fuzz(&rest),
         _ => {
-            eprintln!("cargo xtask tidy | guards [NAME] | demo | bench [--release]");
+            eprintln!(
+                "cargo xtask tidy | guards [NAME] | demo | bench [--release] | fuzz [--seconds N] [--seed N] [TARGET ..]"
+            );
             return ExitCode::from(2);
         }
     };

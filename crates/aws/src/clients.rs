@@ -44,6 +44,17 @@ pub struct AwsSettings {
     pub extra_roots: Option<Vec<u8>>,
 }
 
+impl AwsSettings {
+    /// Credentials as the environment gives them, for a caller that has taken them out of it: they go before the whole chain, as
+    /// the environment does.
+    #[must_use]
+    pub fn with_keys(mut self, id: &str, secret: &str, session_token: Option<&str>) -> Self {
+        let token = session_token.map(str::to_owned);
+        self.credentials = Some(Credentials::new(id, secret, token, None, "environment"));
+        self
+    }
+}
+
 /// Access to AWS; cheap to clone, all clones share one connection pool.
 #[derive(Clone, Debug)]
 pub struct AwsClients {
@@ -215,7 +226,7 @@ pub(crate) fn endpoint_override(config: &SdkConfig, service: &str) -> Option<Str
 }
 
 /// There is no plaintext fallback: http is for emulators on the same machine.
-fn refuse_plaintext(url: &str, service: &str) -> PortResult<()> {
+pub(crate) fn refuse_plaintext(url: &str, service: &str) -> PortResult<()> {
     let refused = || {
         PortError::refused(Kind::Tls, format!("use the endpoint set for AWS {service}: it is not https"))
             .with_hint("the endpoint must begin with https://; http:// is accepted for loopback addresses only")

@@ -21,7 +21,7 @@ use dizzy_host::port::{Certainty, Deadline, Kind, PortError};
 pub(crate) enum Effect {
     /// Reads only: whatever happens, nothing was changed.
     Read,
-    /// Changes the secret.
+    /// Changes something.
     Write,
 }
 
@@ -99,7 +99,8 @@ impl Call<'_> {
         };
         let (kind, hint) = self.meaning(code);
         // A code with a server error's status says that the service stumbled, not how far it had got.
-        let certain = status.is_client_error() && !UNCERTAIN_CODES.contains(&code);
+        let certain =
+            WRONG_REGION_CODES.contains(&code) || status.is_client_error() && !UNCERTAIN_CODES.contains(&code);
         let error = if certain { self.refused(kind) } else { self.unclear(kind) };
         let error = error.with_code(code);
         match hint {
@@ -156,12 +157,28 @@ impl Call<'_> {
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
             | "IncompleteSignature"
+            | "InvalidToken"
             | "InvalidAccessKeyId" => (Kind::Denied, Some(SIGNATURE_HINT.to_owned())),
             "EncryptionFailure" | "DecryptionFailure" | "InvalidKeyId" | "KMSAccessDeniedException" => {
                 (Kind::Denied, Some("the key that encrypts it is disabled, deleted or not usable by us".to_owned()))
             }
-            "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => (Kind::NotFound, None),
+            "ResourceNotFoundException"
+            | "ParameterNotFound"
+            | "ParameterVersionNotFound"
+            | "NoSuchKey"
+            | "NoSuchVersion" => (Kind::NotFound, None),
+            "NoSuchBucket" => (Kind::NotFound, Some("there is no bucket of this name".to_owned())),
             "ResourceExistsException" => (Kind::Exists, None),
+            "PreconditionFailed" => (Kind::Conflict, None),
+            "ConditionalRequestConflict" | "OperationAborted" => (Kind::Busy, None),
+            "RequestTimeTooSkewed" => {
+                (Kind::Denied, Some("this machine's clock is more than 15 minutes off AWS's: correct it".to_owned()))
+            }
+            "InvalidObjectState" => (
+                Kind::Other,
+                Some("the object is in an archive tier and has to be restored before it is read".to_owned()),
+            ),
+            code if WRONG_REGION_CODES.contains(&code) => (Kind::Other, Some(REGION_HINT.to_owned())),
             "ThrottlingException"
             | "Throttling"
             | "ThrottledException"
@@ -170,7 +187,8 @@ impl Call<'_> {
             | "RequestThrottled"
             | "RequestThrottledException"
             | "SlowDown" => (Kind::Throttled, None),
-            "InternalServiceError"
+            "InternalError"
+            | "InternalServiceError"
             | "InternalServerError"
             | "InternalFailure"
             | "ServiceUnavailable"
@@ -193,6 +211,13 @@ pub(crate) fn unknown(mut error: PortError) -> PortError {
 
 /// Codes under which AWS answers before it has read the whole request, or is not sure that it did.
 const UNCERTAIN_CODES: &[&str] = &["RequestTimeout", "RequestTimeoutException"];
+
+/// Codes of S3 for a bucket of another region. It does not execute such a request (Amazon S3 API reference, "Error responses").
+const WRONG_REGION_CODES: &[&str] =
+    &["AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect", "TemporaryRedirect"];
+
+const REGION_HINT: &str =
+    "the bucket is in another region: set AWS_REGION to it, or use a bucket in the region that is set";
 
 /// What to do when there are no credentials.
 pub(crate) const CREDENTIALS_HINT: &str = "AWS credentials were looked for in the environment, the profile, a web identity \

@@ -1,6 +1,6 @@
-//! AWS: the Secrets Manager store, and secret references into Secrets Manager and SSM Parameter Store.
+//! AWS: the Secrets Manager store, objects in S3, and secret references into Secrets Manager and SSM Parameter Store.
 //!
-//! [`AwsClients`] is the one connection to AWS that both share; nothing touches the network, or reads a file, before the
+//! [`AwsClients`] is the one connection to AWS that all share; nothing touches the network, or reads a file, before the
 //! first call. Error texts of AWS never leave this package: `failure` turns codes into the port's words.
 
 mod clients;
@@ -8,14 +8,17 @@ mod failure;
 mod quiet;
 mod reader;
 mod roots;
+mod s3;
 mod secrets_manager;
+mod signed;
 mod ssm;
 mod token;
 
 pub use clients::{AwsClients, AwsSettings};
 pub use quiet::NOISY_TARGETS;
 pub use reader::AwsSecretReader;
-pub use secrets_manager::{CURRENT, PENDING, PREVIOUS, SecretsManagerStore};
+pub use s3::S3Objects;
+pub use secrets_manager::{CURRENT, PENDING, PREVIOUS, RotationContract, SecretsManagerStore};
 
 /// Credentials given explicitly instead of by AWS's own chain; their `Debug` hides the key.
 pub use aws_credential_types::Credentials;

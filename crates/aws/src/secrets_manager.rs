@@ -57,6 +57,16 @@ pub struct SecretsManagerStore {
     // Versions that this process staged: only these are worth waiting for when a read does not find them.
     written: Mutex<BTreeSet<VersionId>>,
     names: Mutex<Names>,
+    contract: Option<RotationContract>,
+}
+
+/// What Secrets Manager hands to a rotation function besides the secret's name.
+#[derive(Clone, Debug)]
+pub struct RotationContract {
+    /// `ClientRequestToken`: the id of the version, which the service has made empty and labelled [`PENDING`].
+    pub version: VersionId,
+    /// `RotationToken`: proves to the service that a caller of another account or role acts for this rotation. A secret.
+    pub rotation_token: Option<SecretText>,
 }
 
 /// Our names as last seen or moved by this process.
@@ -82,7 +92,15 @@ impl SecretsManagerStore {
             salt: salt.to_owned(),
             written: Mutex::default(),
             names: Mutex::default(),
+            contract: None,
         }
+    }
+
+    /// The version that is staged is the one that the service has made for this rotation; it keeps [`PENDING`].
+    #[must_use]
+    pub fn under_contract(mut self, contract: RotationContract) -> Self {
+        self.contract = Some(contract);
+        self
     }
 
     fn call<'a>(&'a self, doing: &'a str, action: &'a str, effect: Effect) -> Call<'a> {
@@ -299,7 +317,8 @@ impl SecretStore for SecretsManagerStore {
             return Err(call.refused(Kind::Policy).with_hint(hint));
         }
         let aws = self.clients.loaded(&call, deadline).await?;
-        let id = VersionId(token_for(&self.salt, &self.id, name));
+        let derived = || VersionId(token_for(&self.salt, &self.id, name));
+        let id = self.contract.as_ref().map_or_else(derived, |contract| contract.version.clone());
         self.refuse_to_take_the_name(&call, name, &id, deadline).await?;
         // Always with our label, and with no other: without any, AWS moves CURRENT at once.
         let request = aws
@@ -309,6 +328,13 @@ impl SecretStore for SecretsManagerStore {
             .client_request_token(&id.0)
             .version_stages(name.to_string())
             .secret_string(value.expose());
+        let request = match &self.contract {
+            None => request,
+            // The label is on this version already; left out, it might be taken off.
+            Some(contract) => request
+                .version_stages(PENDING)
+                .set_rotation_token(contract.rotation_token.as_ref().map(|token| token.expose().to_owned())),
+        };
         // Even a lost reply makes the version worth waiting for.
         self.remember(&id);
         let sent =
@@ -348,6 +374,18 @@ impl SecretStore for SecretsManagerStore {
     async fn move_pending(&self, from: Option<&VersionId>, to: &VersionId, deadline: Deadline) -> PortResult<()> {
         let call = self.call("move PENDING of", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
         self.relabel(&call, PENDING, from, Some(to), deadline).await
+    }
+
+    async fn clear_pending(&self, id: &VersionId, deadline: Deadline) -> PortResult<()> {
+        let call = self.call("take AWSPENDING off", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
+        match self.relabel(&call, PENDING, Some(id), None, deadline).await {
+            // Elsewhere, or off already: the labels tell.
+            Err(error) if error.kind == Kind::Conflict => match self.labels(deadline).await?.pending {
+                None => Ok(()),
+                Some(_) => Err(error),
+            },
+            result => result,
+        }
     }
 
     async fn promote(&self, from: &VersionId, to: &VersionId, deadline: Deadline) -> PortResult<()> {

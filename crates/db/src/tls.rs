@@ -8,7 +8,14 @@ use dizzy_host::port::{Kind, PortError, PortResult};
 use rustls::{CertificateError, ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
-/// Whether the public web's roots (Mozilla's list, compiled in) count.
+/// The roots of RDS, a PEM per region and kind of key. AWS publishes them as `global-bundle.pem`; `scripts/refresh-rds-roots` tells which are
+/// taken and how they are checked, docs/postgresql.md where these were had from.
+const RDS_ROOTS: &[u8] = include_bytes!("../roots/rds.pem");
+/// The only names for which RDS's own roots count: everything that RDS issues certificates for ends so (AWS documentation: "Using SSL/TLS to
+/// encrypt a connection to a DB instance or cluster"). Nobody else's server can be vouched for by them.
+const RDS_NAMES: &str = ".rds.amazonaws.com";
+
+/// Whether the public web's roots (Mozilla's list, compiled in) count, and for names of RDS those of RDS.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum PublicRoots {
     /// They are trusted, beside the private ones.
@@ -27,16 +34,31 @@ pub struct Roots {
     pub private_pem: Option<Vec<u8>>,
 }
 
-/// A client configuration that trusts `roots`.
+/// A client configuration that trusts `roots`, for a server at `host`.
 ///
 /// # Errors
 /// `Malformed` if the bundle holds no certificate, or one that is broken.
-pub(crate) fn client_config(roots: &Roots) -> PortResult<ClientConfig> {
+pub(crate) fn client_config(roots: &Roots, host: &str) -> PortResult<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| PortError::refused(Kind::Tls, "set up TLS"))?
+        .with_root_certificates(root_store(roots, host)?)
+        .with_no_client_auth();
+    // A resumed session would skip the certificate; PostgreSQL offers no resumption anyway.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn root_store(roots: &Roots, host: &str) -> PortResult<RootCertStore> {
     let malformed =
         |what: &str| PortError::refused(Kind::Malformed, format!("read the bundle of private roots: {what}"));
     let mut store = RootCertStore::empty();
     if roots.public == PublicRoots::Trusted {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        if host.trim_end_matches('.').to_ascii_lowercase().ends_with(RDS_NAMES) {
+            // A test adds every one of them.
+            store.add_parsable_certificates(CertificateDer::pem_slice_iter(RDS_ROOTS).filter_map(Result::ok));
+        }
     }
     if let Some(pem) = &roots.private_pem {
         let mut count = 0;
@@ -49,14 +71,7 @@ pub(crate) fn client_config(roots: &Roots) -> PortResult<ClientConfig> {
             return Err(malformed("there is no certificate in it"));
         }
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| PortError::refused(Kind::Tls, "set up TLS"))?
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    // A resumed session would skip the certificate; PostgreSQL offers no resumption anyway.
-    config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok(store)
 }
 
 /// What was wrong with TLS.
@@ -139,9 +154,45 @@ mod tests {
     fn a_bundle_without_a_certificate_is_refused() {
         for pem in [&b"not PEM at all"[..], b"", b"-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"] {
             let roots = Roots { public: PublicRoots::Trusted, private_pem: Some(pem.to_vec()) };
-            assert_eq!(client_config(&roots).unwrap_err().kind, Kind::Malformed);
+            assert_eq!(client_config(&roots, "h").unwrap_err().kind, Kind::Malformed);
         }
-        assert!(client_config(&Roots::default()).is_ok());
+        assert!(client_config(&Roots::default(), "h").is_ok());
+    }
+
+    #[test]
+    fn the_roots_of_rds_count_for_names_of_rds_only() {
+        let count = |public, host| root_store(&Roots { public, private_pem: None }, host).unwrap().len();
+        let public = count(PublicRoots::Trusted, "db.example.com");
+        for host in ["orders.abc.us-west-2.rds.amazonaws.com", "ORDERS.ABC.EU-WEST-1.RDS.AMAZONAWS.COM."] {
+            assert_eq!(count(PublicRoots::Trusted, host), public + 87, "{host}");
+            assert_eq!(count(PublicRoots::Ignored, host), 0, "{host}");
+        }
+        for host in
+            ["rds.amazonaws.com.example.com", "evil-rds.amazonaws.com", "orders.rds.amazonaws.com.cn", "10.0.0.1"]
+        {
+            assert_eq!(count(PublicRoots::Trusted, host), public, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_roots_of_rds_are_these_and_each_is_named() {
+        // What scripts/refresh-rds-roots printed. A root that is added or changed by hand is noticed here.
+        let sum = sha256(RDS_ROOTS);
+        assert_eq!(sum, "876ca1b8942dbea970e5f07e827a0472354fb35235412bafef12faf4c8c1593c");
+        let text = core::str::from_utf8(RDS_ROOTS).unwrap();
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# Amazon RDS ")).collect();
+        assert_eq!((names.len(), CertificateDer::pem_slice_iter(RDS_ROOTS).count()), (87, 87));
+        for region in ["us-east-1", "us-west-2", "eu-central-1", "ap-south-1"] {
+            for key in ["RSA2048", "RSA4096", "ECC384"] {
+                let name = format!("{region} Root CA {key} G1, until 2");
+                assert!(names.iter().filter(|known| known.starts_with(&name)).count() == 1, "{name}");
+            }
+        }
+    }
+
+    fn sha256(bytes: &[u8]) -> String {
+        use sha2::{Digest as _, Sha256};
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     #[test]

@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
+use dizzy_host::config::Shard;
 
 const AFTER_HELP: &str = "\
 A first rotation:
@@ -31,7 +32,7 @@ Data goes to standard output, everything else to standard error. Each error has 
 /// A rotation set is a number of database accounts and the secrets that publish them. It moves to new credentials as one unit: all of
 /// it, or none. Whatever is killed, at any moment, the next run finishes the job.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "dizzy-keys", version, after_help = AFTER_HELP, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "dizzy-keys", version = VERSION, after_help = AFTER_HELP, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -71,8 +72,17 @@ pub struct Global {
 /// Where the help of each command shows the options of all.
 const GLOBAL: &str = "Options of every command";
 
+/// The version, and the commit if an image was built from one.
+pub const VERSION: &str = env!("DIZZY_KEYS_VERSION");
+
 /// The configuration file without `--config`.
 pub const DEFAULT_CONFIG: &str = "./dizzy-keys.toml";
+
+/// Sets that are worked on at the same time. A rotation is mostly waiting, so one core serves more than this; Secrets Manager takes 50
+/// changing calls a second per account and region (AWS, "Secrets Manager quotas"), and a rotation makes about four in half a second.
+pub const DEFAULT_CONCURRENCY: u16 = 8;
+/// More would wait for the processor, and each holds some connections.
+const MAX_CONCURRENCY: i64 = 64;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -111,9 +121,10 @@ pub enum Command {
     Plan(Plan),
     /// Rotate the credentials of sets.
     ///
-    /// Sets are rotated one after the other; one that fails does not stop the others. The exit code is that of the worst.
+    /// Several sets are worked on at the same time and do not wait for each other: one that fails or hangs does not stop the others.
+    /// The exit code is that of the worst.
     #[command(
-        after_help = "Examples:\n  dizzy-keys rotate orders\n  dizzy-keys rotate --due        # from cron or a timer\n  dizzy-keys rotate --all --output json"
+        after_help = "Examples:\n  dizzy-keys rotate orders\n  dizzy-keys rotate --due                # from cron or a timer\n  dizzy-keys rotate --due --shard 2/5    # the second of five workers\n  dizzy-keys rotate --all --output json"
     )]
     Rotate(Rotate),
     /// Show phase, generation, age and next rotation of sets, and what to do next.
@@ -124,6 +135,19 @@ pub enum Command {
     /// Exit code 0 if every published credential logs in, 3 if one is refused, 1 if it could not be tried.
     #[command(after_help = "Examples:\n  dizzy-keys verify\n  dizzy-keys verify orders")]
     Verify(Sets),
+    /// Make every credential useless that was published before: for one that has leaked.
+    ///
+    /// Two rotations, one after the other (one for a database with a single user), so that every user gets a password that nobody has
+    /// seen; open rollover windows are ended, and then older sessions. Afterwards each earlier credential that a secret still holds is
+    /// tried, and must be refused. `every`, `window`, `pause` and sessions of consumers do not delay it; it asks before it begins. Once
+    /// begun it is remembered: whatever stops it, `recover` or `revoke` goes on.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys revoke orders\n  dizzy-keys revoke orders billing --yes\n  dizzy-keys revoke orders --dry-run"
+    )]
+    Revoke(Revoke),
+    /// Verify, read and export the audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Finish or undo what an interrupted rotation has begun.
     ///
     /// `rotate` does the same before it starts; `recover` begins no rotation of its own. Without names: every set that is unfinished.
@@ -184,12 +208,34 @@ pub struct Rotate {
     /// Every set whose `every` or `cron` says so, within its window.
     #[arg(long, group = "which")]
     pub due: bool,
+    /// Only a part of the sets, by their names: `2/5` is the second of five (at most 1024).
+    ///
+    /// Each set is in exactly one part. Another N deals all sets anew: change it for all workers at once.
+    #[arg(long, value_name = "I/N", conflicts_with = "sets")]
+    pub shard: Option<Shard>,
+    /// How many sets to work on at the same time.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = value_parser!(u16).range(1..=MAX_CONCURRENCY))]
+    pub concurrency: u16,
     /// Accept a rotation that cannot be undone once it has begun (strategy "single").
     #[arg(long)]
     pub forward_only: bool,
     /// Accept that a secret changes from the format it holds to the one in the configuration.
     #[arg(long)]
     pub change_format: bool,
+}
+
+/// `revoke`.
+#[derive(Args, Clone, Debug)]
+pub struct Revoke {
+    /// Names of sets.
+    #[arg(value_name = "SET", required = true)]
+    pub sets: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How many sets to work on at the same time.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = value_parser!(u16).range(1..=MAX_CONCURRENCY))]
+    pub concurrency: u16,
 }
 
 /// `recover`.
@@ -201,6 +247,163 @@ pub struct Recover {
     /// Try logins again where earlier runs stopped so as not to lock an account.
     #[arg(long)]
     pub retry_logins: bool,
+    /// How many sets to work on at the same time.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = value_parser!(u16).range(1..=MAX_CONCURRENCY))]
+    pub concurrency: u16,
+}
+
+/// `audit`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Audit {
+    /// Find out whether anything in the trail was changed, removed or added.
+    ///
+    /// Reads every record of every place, checks signatures and the chain, and compares the places with each other and with the register.
+    /// Exit code 0 if nothing was found and all was checked, 1 if not all could be checked, 5 if the trail is not what was written.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys audit verify\n  dizzy-keys audit verify orders --from s3://ops-audit/dizzy\n  dizzy-keys audit verify --from file:trail.ndjson --key-file key.txt --head STREAM:SEQ:HASH"
+    )]
+    Verify(AuditVerify),
+    /// Show what happened, one line per record.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys audit show orders --since 2d\n  dizzy-keys audit show orders --rotation 7\n  dizzy-keys audit show orders --follow"
+    )]
+    Show(AuditShow),
+    /// Write records for another system: OCSF events, or the lines as they were stored.
+    ///
+    /// An `ndjson` export can be verified with `audit verify --from file:FILE`. Nothing is verified while exporting.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys audit export --format ocsf --since 1d > events.jsonl\n  dizzy-keys audit export > trail.ndjson"
+    )]
+    Export(AuditExport),
+    /// Show which credentials were rotated when, and which are over age.
+    ///
+    /// Exit code 0 if no set is over age, 1 otherwise. What it says is what the trail says: verify it first.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys audit report --since 365d --max-age 90d\n  dizzy-keys audit report --format csv > report.csv"
+    )]
+    Report(AuditReport),
+    /// Record a sign of life for sets, so that a silence of the trail means something. For a daily timer.
+    #[command(after_help = "Examples:\n  dizzy-keys audit heartbeat")]
+    Heartbeat(Sets),
+    /// Hand over to another signing key.
+    #[command(subcommand)]
+    Key(AuditKey),
+}
+
+/// `audit key`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditKey {
+    /// Record that the key in `audit.key` signs from here on, signed by both keys.
+    ///
+    /// Put the key so far into `audit.former_keys` before. Sets that have been handed over are left alone.
+    #[command(after_help = "Examples:\n  dizzy-keys audit key rotate\n  dizzy-keys audit key rotate orders")]
+    Rotate(Sets),
+}
+
+/// `audit verify`.
+#[derive(Args, Clone, Debug)]
+pub struct AuditVerify {
+    /// Names of sets (default: every set of the configuration and of the places).
+    #[arg(value_name = "SET")]
+    pub sets: Vec<String>,
+    /// A place to read instead of those in `audit.sinks`; `file:` also takes an exported file. Can be repeated.
+    #[arg(long, value_name = "PLACE")]
+    pub from: Vec<String>,
+    /// A file with a signing key, instead of those in the configuration. Can be repeated.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub key_file: Vec<PathBuf>,
+    /// A public key of signed notes, or a file with one, instead of the MAC keys. Can be repeated.
+    #[arg(long, value_name = "KEY")]
+    pub public_key: Vec<String>,
+    /// A signed note that was kept elsewhere; the trail must agree with it. Can be repeated.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub note: Vec<PathBuf>,
+    /// The last record that must be there, as an earlier verification printed it.
+    #[arg(long, value_name = "STREAM:SEQ:HASH")]
+    pub head: Option<String>,
+    /// Do not read the registers.
+    #[arg(long)]
+    pub offline: bool,
+    /// Accept that the trail begins in the middle, because older records were removed by a lifecycle rule.
+    #[arg(long)]
+    pub begins_late: bool,
+    /// Tell sets whose last record is older than this (`36h`, `2d`).
+    #[arg(long, value_name = "SPAN")]
+    pub max_silence: Option<String>,
+}
+
+/// Which records.
+#[derive(Args, Clone, Debug)]
+pub struct Records {
+    /// Names of sets (default: every set of the configuration).
+    #[arg(value_name = "SET")]
+    pub sets: Vec<String>,
+    /// A place to read instead of the first of `audit.sinks` that answers.
+    #[arg(long, value_name = "PLACE")]
+    pub from: Option<String>,
+    /// Only records since then: a span (`2d`) or a time (`2026-01-31T00:00:00Z`).
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Only records before then.
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// Only records of this rotation (the generation that it issued).
+    #[arg(long, value_name = "N")]
+    pub rotation: Option<u64>,
+}
+
+/// `audit show`.
+#[derive(Args, Clone, Debug)]
+pub struct AuditShow {
+    /// Which records.
+    #[command(flatten)]
+    pub records: Records,
+    /// Go on with what is added, until interrupted.
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// `audit export`.
+#[derive(Args, Clone, Debug)]
+pub struct AuditExport {
+    /// Which records.
+    #[command(flatten)]
+    pub records: Records,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Ndjson, value_name = "FORMAT")]
+    pub format: ExportFormat,
+}
+
+/// Forms of an export.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ExportFormat {
+    /// The lines as they were stored.
+    Ndjson,
+    /// One OCSF 1.5 event per line.
+    Ocsf,
+}
+
+/// `audit report`.
+#[derive(Args, Clone, Debug)]
+pub struct AuditReport {
+    /// Which records.
+    #[command(flatten)]
+    pub records: Records,
+    /// How old a credential may be before it is told as over age.
+    #[arg(long, value_name = "SPAN")]
+    pub max_age: Option<String>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text, value_name = "FORMAT")]
+    pub format: ReportFormat,
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum ReportFormat {
+    /// One line per rotation, separated by commas.
+    Csv,
+    /// For people; with `--output json` a JSON document.
+    Text,
 }
 
 /// `completions`.
@@ -239,10 +442,15 @@ pub fn reference() -> String {
     let mut root = Cli::command();
     root.build();
     section(&mut page, &mut root, "##");
-    for command in root.get_subcommands_mut().filter(|command| command.get_name() != "help") {
-        section(&mut page, command, "###");
-    }
+    sections(&mut page, &mut root, "###");
     page
+}
+
+fn sections(page: &mut String, of: &mut clap::Command, heading: &str) {
+    for command in of.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+        section(page, command, heading);
+        sections(page, command, heading);
+    }
 }
 
 fn section(page: &mut String, command: &mut clap::Command, heading: &str) {
@@ -289,14 +497,35 @@ mod tests {
 
     #[test]
     fn rotate_wants_exactly_one_way_of_naming_sets() {
-        for line in
-            ["rotate", "rotate orders --all", "rotate --all --due", "rotate --due orders", "rotate --forward-only"]
-        {
+        for line in [
+            "rotate",
+            "rotate orders --all",
+            "rotate --all --due",
+            "rotate --due orders",
+            "rotate --forward-only",
+            "rotate --shard 1/2",
+        ] {
             assert!(parse(&format!("dizzy-keys {line}")).is_err(), "{line}");
         }
         for line in ["rotate a b", "rotate --all", "rotate --due --change-format", "rotate a --forward-only"] {
             assert!(parse(&format!("dizzy-keys {line}")).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn parts_and_numbers_of_sets_have_limits() {
+        for line in
+            ["rotate --due --shard 1/1", "rotate --all --shard 1024/1024 --concurrency 64", "recover --concurrency 1"]
+        {
+            assert!(parse(&format!("dizzy-keys {line}")).is_ok(), "{line}");
+        }
+        for wrong in ["0/3", "4/3", "a/b", "1", "1/1025", "-1/3"] {
+            assert!(parse(&format!("dizzy-keys rotate --all --shard={wrong}")).is_err(), "{wrong}");
+        }
+        for wrong in ["0", "65", "-1", "many", "70000"] {
+            assert!(parse(&format!("dizzy-keys rotate --all --concurrency={wrong}")).is_err(), "{wrong}");
+        }
+        assert!(parse("dizzy-keys rotate orders --shard 1/2").is_err(), "a set that is named is meant");
     }
 
     #[test]

@@ -202,9 +202,36 @@ codes! {
     Invariant = "DK-511", NeedsHuman;
     /// Something could not be verified, which says nothing about the credentials.
     NotVerified = "DK-512", Failed;
+    /// What was to be revoked is dead, and sessions that were opened with it could not be ended.
+    SessionsLeft = "DK-513", NeedsHuman;
+    /// What was to be revoked is not dead everywhere yet.
+    NotRevoked = "DK-514", NeedsHuman;
+    /// So many runs failed in a row that the schedule tries no more.
+    GivenUp = "DK-520", NeedsHuman;
 
     /// An audit record could not be made durable.
     AuditUnavailable = "DK-601", Failed;
+    /// The audit trail is not what was written.
+    AuditTampered = "DK-602", Tampered;
+    /// Not everything of the audit trail could be checked.
+    AuditNotChecked = "DK-603", Failed;
+    /// A credential is older than was asked for.
+    OverAge = "DK-604", Failed;
+
+    /// The platform leaves too little time.
+    NoTime = "DK-701", Failed;
+    /// The platform's variables do not tell where the program runs.
+    PlatformUnclear = "DK-702", Usage;
+    /// An event of no known shape.
+    EventUnknown = "DK-703", Usage;
+    /// An event that is too long.
+    EventTooLong = "DK-704", Usage;
+    /// A place on the local disk, in a function.
+    LocalPlace = "DK-705", Usage;
+    /// A step of a cloud's rotation contract that does not fit what is there.
+    RotationStep = "DK-706", Failed;
+    /// The platform that calls functions does not answer.
+    PlatformGone = "DK-707", Failed;
 }
 
 impl Code {
@@ -236,6 +263,9 @@ impl Code {
             Self::DatabaseUnreachable => {
                 Some("is the server up, are host and port right, and may this machine reach it?")
             }
+            Self::Reference => Some(
+                "check that the reference is right and that this machine may read it; if the service was busy, run again later",
+            ),
             Self::StoreNotFound => Some(
                 "is the name right, and is it in this account and region? a secret must exist and publish a credential that works",
             ),
@@ -349,12 +379,13 @@ const fn of_store(kind: Kind) -> Code {
 
 const fn of_journal(kind: Kind) -> Code {
     match kind {
-        Kind::Busy | Kind::Conflict | Kind::Drift | Kind::Exists | Kind::Fenced | Kind::Locked => Code::JournalHeld,
+        Kind::Conflict | Kind::Drift | Kind::Exists | Kind::Fenced | Kind::Locked => Code::JournalHeld,
         Kind::ForeignRegister | Kind::Managed => Code::JournalForeign,
         Kind::Malformed => Code::JournalDamaged,
         Kind::NewerVersion => Code::JournalNewer,
         Kind::NotFound => Code::JournalAbsent,
-        Kind::Credential
+        Kind::Busy
+        | Kind::Credential
         | Kind::Denied
         | Kind::Expired
         | Kind::FenceMissing

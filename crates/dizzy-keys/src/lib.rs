@@ -6,10 +6,15 @@
 pub mod args;
 pub mod code;
 mod compose;
+mod environment;
+mod function;
+mod harden;
 pub mod init;
 pub mod logging;
 pub mod render;
 pub mod report;
 mod run;
+mod static_build;
 
+pub use harden::harden;
 pub use run::run;

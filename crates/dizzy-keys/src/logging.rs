@@ -10,7 +10,8 @@ use tracing_subscriber::{
 use crate::args::{Global, Output};
 
 /// Our packages, by the names of their targets.
-const TARGETS: [&str; 5] = ["dizzy_keys", "dizzy_engine", "dizzy_host", "dizzy_db", "dizzy_aws"];
+const TARGETS: [&str; 8] =
+    ["dizzy_aws", "dizzy_db", "dizzy_engine", "dizzy_host", "dizzy_keys", "dizzy_oci", "dizzy_oracle", "dizzy_runtime"];
 
 /// Sets logging up for the process. A second call is without effect.
 pub fn start(global: &Global) {
@@ -44,10 +45,20 @@ mod tests {
     fn libraries_are_never_heard() {
         for verbose in 0..5 {
             let heard = heard(verbose);
-            for library in
-                ["aws_smithy_runtime", "aws_sdk_secretsmanager", "tokio_postgres", "rustls", "hyper", "toml", ""]
-            {
+            for library in [
+                "aws_smithy_runtime",
+                "aws_sdk_secretsmanager",
+                "tokio_postgres",
+                "oracledb",
+                "rustls",
+                "hyper",
+                "toml",
+                "",
+            ] {
                 assert!(!heard.would_enable(library, &Level::ERROR), "{library} at -v x {verbose}");
+            }
+            for ours in TARGETS {
+                assert!(heard.would_enable(ours, &Level::WARN), "{ours} at -v x {verbose}");
             }
             assert!(heard.would_enable("dizzy_host::driver", &Level::WARN));
         }

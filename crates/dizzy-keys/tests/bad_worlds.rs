@@ -379,11 +379,11 @@ mkdir "$folder.copy"; cp -a "$folder/." "$folder.copy"
 mount -t tmpfs -o size=256k tmpfs "$folder"; cp -a "$folder.copy/." "$folder"
 case $mode in
 ro) mount -o remount,ro "$folder" ;;
-# The trail starts afresh, because the last page of a file that is there has room for a line.
-full) rm -f "$folder/"*.jsonl "$folder.copy/"*.jsonl; cat /dev/zero >"$folder/filler" 2>/dev/null || true ;;
+full) cat /dev/zero >"$folder/filler" 2>/dev/null || true ;;
 esac
 code=0; "$@" || code=$?
-find "$folder" -name '*.jsonl' -size 0 -delete 2>/dev/null || true
+# Folders that were made for records which had no room.
+find "$folder" -depth -type d -empty -delete 2>/dev/null || true
 diff -r -x filler -x '*.run' -x '*.lock' "$folder.copy" "$folder" >/dev/null || code=99
 rm -r "$folder.copy"
 exit $code

@@ -84,7 +84,7 @@ fn no_password_is_anywhere_but_in_the_secrets() {
             names.push(name);
         }
     });
-    for expected in ["orders.json", "orders.jsonl"] {
+    for expected in ["orders.json", "000000.ndjson", "segment.ndjson"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
     let mut logs = Places::default();

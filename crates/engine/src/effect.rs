@@ -144,6 +144,14 @@ pub enum Effect {
         /// What it must be.
         generation: Generation,
     },
+    /// Try to log in with what `generation` published on this database. `Applied`: the server refuses it, or no secret holds it any
+    /// more. `Refused(Drift)`: it logs in.
+    ProveRefused {
+        /// Where.
+        database: DatabaseIx,
+        /// Which.
+        generation: Generation,
+    },
     /// Take our name off a version that nothing needs.
     Prune {
         /// Where.

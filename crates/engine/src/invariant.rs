@@ -77,6 +77,12 @@ pub enum Violation {
     /// CURRENT's generation would change without a decision.
     #[error("the published generation would change without a decision")]
     Undecided,
+    /// A generation that was revoked would be set or published again.
+    #[error("the revoked generation {0} would come back")]
+    Revoked(Generation),
+    /// A revoke would be forgotten, widened, or called done while a user may still be on what it revokes.
+    #[error("a revoke would be called done that is not")]
+    RevokeOrder,
     /// A rotation would begin on a rollover database whose last window is open, or be marked before the window was ended.
     #[error("the rollover window of database {0:?} is still open")]
     Window(DatabaseIx),
@@ -104,6 +110,7 @@ pub fn check_effect(plan: &Plan, worker: &Worker, effect: &Effect) -> Result<(),
         }
         Effect::Apply { database, user, from, to, epoch } | Effect::Vote { database, user, from, to, epoch } => {
             phase("a change", &[Phase::Intent])?;
+            check_comes_back(register, *to)?;
             check_change(plan, register, *database, *user, *epoch)?;
             if from > to || register.next != Some(*to) {
                 return Err(Violation::Newer(*database));
@@ -127,14 +134,25 @@ pub fn check_effect(plan: &Plan, worker: &Worker, effect: &Effect) -> Result<(),
         }
         Effect::Restore { database, to, epoch, .. } => {
             phase("a restore", &[Phase::Abort])?;
+            check_comes_back(register, *to)?;
             check_epoch(register, *database, *epoch)?;
             if *to == register.current { Ok(()) } else { Err(Violation::Newer(*database)) }
         }
         Effect::Promote { from, to, .. } => {
             phase("a promotion", &[Phase::Commit])?;
+            check_comes_back(register, *to)?;
             if *from == register.current && Some(*to) == register.next { Ok(()) } else { Err(Violation::Label) }
         }
         Effect::Published { .. } => phase("the last check", &[Phase::Commit]),
+        Effect::ProveRefused { generation, .. } => {
+            phase("a login that must fail", &[Phase::Idle])?;
+            // Anything else is in use, and a wrong login counts.
+            if register.revoke.is_some_and(|target| *generation <= target && register.users_have_left(target)) {
+                Ok(())
+            } else {
+                Err(Violation::RevokeOrder)
+            }
+        }
         Effect::Prune { generation, .. } => {
             phase("pruning", &[Phase::Commit])?;
             let unsafe_to_drop = *generation == register.current
@@ -147,6 +165,10 @@ pub fn check_effect(plan: &Plan, worker: &Worker, effect: &Effect) -> Result<(),
             if unsafe_to_drop { Err(Violation::Needed(*generation)) } else { Ok(()) }
         }
     }
+}
+
+fn check_comes_back(register: &Register, generation: Generation) -> Result<(), Violation> {
+    if register.is_revoked(generation) { Err(Violation::Revoked(generation)) } else { Ok(()) }
 }
 
 fn check_epoch(register: &Register, database: DatabaseIx, epoch: Epoch) -> Result<(), Violation> {
@@ -193,6 +215,7 @@ pub fn check_write(plan: &Plan, old: &Register, new: &Register) -> Result<(), Vi
     if new.last < old.last || new.next.is_some_and(|g| g > new.last) {
         return Err(Violation::GenerationOrder);
     }
+    check_revoke(old, new)?;
     if new.next != old.next {
         let issued = old.next.is_none() && new.phase == Intent && new.next == Some(new.last) && new.last > old.last;
         let decided = new.next.is_none() && matches!(old.phase, Commit | Abort) && new.phase == Idle;
@@ -228,4 +251,16 @@ pub fn check_write(plan: &Plan, old: &Register, new: &Register) -> Result<(), Vi
         }
     }
     Ok(())
+}
+
+/// A wish stays as it is until it is worked off, and is worked off when no user can be on what it names.
+fn check_revoke(old: &Register, new: &Register) -> Result<(), Violation> {
+    let at_rest = old.phase == Phase::Idle && new.phase == Phase::Idle;
+    let legal = match (old.revoke, new.revoke) {
+        (None, None) => new.revoked == old.revoked,
+        (None, Some(target)) => target <= new.last && new.revoked == old.revoked,
+        (Some(before), Some(after)) => before == after && new.revoked == old.revoked,
+        (Some(target), None) => at_rest && new.revoked == old.revoked.max(Some(target)) && new.users_have_left(target),
+    };
+    if legal { Ok(()) } else { Err(Violation::RevokeOrder) }
 }

@@ -21,5 +21,5 @@ pub use register::{
     DRAIN_MS, DatabaseRegister, LEASE_MS, MAX_MAYBES, Owner, Phase, REQUEST_LIFE_MS, Register, UserRegister,
     WORKER_LIFE_MS, Window,
 };
-pub use step::{Step, step};
+pub use step::{Step, set_down, step};
 pub use worker::{Finish, Goal, Next, Pace, Progress, Stage, Then, Worker};

@@ -37,6 +37,8 @@ pub struct DatabasePlan {
     pub ends_windows: bool,
     /// Rollover only: how long both passwords stay valid, in milliseconds.
     pub window_ms: i64,
+    /// Rollover only: the server says that no window is open, whatever the register reckons with.
+    pub window_over: bool,
     /// Unfenced `single` only: the server takes the old password back. Without it a change that was sent is only ever finished
     /// (rulings §6.3, `--forward-only`).
     pub restores: bool,
@@ -46,7 +48,7 @@ impl DatabasePlan {
     /// A database without a rollover window.
     #[must_use]
     pub const fn new(strategy: Strategy, capability: Capability) -> Self {
-        Self { strategy, capability, ends_windows: false, window_ms: 0, restores: true }
+        Self { strategy, capability, ends_windows: false, window_ms: 0, window_over: false, restores: true }
     }
 
     /// Whether a change is bound to one worker by nothing but the old password, and CURRENT depends on it:

@@ -102,6 +102,8 @@ impl UserRegister {
 pub struct Window {
     /// When the server closes it by itself.
     pub until: Timestamp,
+    /// The generation that it keeps valid besides the newest.
+    pub first: Generation,
 }
 
 /// What is known about one database.
@@ -162,6 +164,12 @@ pub struct Register {
     pub last: Generation,
     /// Generations that are kept in the stores under their names.
     pub kept: Vec<Generation>,
+    /// The wish to revoke: every password of a generation up to this one is to be refused by every database. Whoever works on the
+    /// set works it off.
+    pub revoke: Option<Generation>,
+    /// Every password of a generation up to this one was seen to be refused by every database. Such a generation is never set or
+    /// published again.
+    pub revoked: Option<Generation>,
     /// One entry per database of the plan.
     pub databases: Vec<DatabaseRegister>,
 }
@@ -208,6 +216,36 @@ impl Register {
     #[must_use]
     pub fn is_drained(&self, now: Timestamp) -> bool {
         self.quiet.is_none_or(|quiet| now >= quiet)
+    }
+
+    /// Whether every user of every database has left the generations up to `target`, whatever was sent and not heard of.
+    #[must_use]
+    pub fn users_have_left(&self, target: Generation) -> bool {
+        self.databases
+            .iter()
+            .flat_map(|d| &d.users)
+            .all(|user| user.known.is_some() && user.candidates().iter().all(|g| *g > target))
+    }
+
+    /// Whether no database keeps a password of a generation up to `target` valid, as far as the register and the plan know.
+    /// What they know is then proven by logins.
+    #[must_use]
+    pub fn has_left(&self, plan: &Plan, target: Generation, now: Timestamp) -> bool {
+        let over = |p: DatabasePlan, w: Window| w.first > target || w.until <= now || p.window_over;
+        self.users_have_left(target)
+            && plan.each().zip(&self.databases).all(|((_, p), d)| d.window.is_none_or(|window| over(p, window)))
+    }
+
+    /// Whether a generation has still to be tried before everything up to `target` is revoked.
+    #[must_use]
+    pub fn is_to_prove(&self, generation: Generation, target: Generation) -> bool {
+        generation <= target && !self.is_revoked(generation)
+    }
+
+    /// Whether a generation has been revoked.
+    #[must_use]
+    pub fn is_revoked(&self, generation: Generation) -> bool {
+        self.revoked.is_some_and(|revoked| generation <= revoked)
     }
 
     /// Whether the register has the shape of the plan.

@@ -6,6 +6,7 @@
 mod apply;
 mod begin;
 mod publish;
+mod revoke;
 mod stage;
 mod undo;
 
@@ -52,6 +53,46 @@ pub fn step(plan: &Plan, worker: &Worker, now: Timestamp, outcomes: &[Outcome]) 
     Ok(Step { worker: run.w, next })
 }
 
+/// Ends a run between two batches, whose second is not sent: the set is free for the next worker, which goes on where this one
+/// stopped as it would after a death. Other than a dead one, this worker knows whether any of its requests may still act.
+///
+/// # Errors
+/// As [`step`].
+pub fn set_down(plan: &Plan, worker: &Worker, now: Timestamp) -> Result<Step, Violation> {
+    let mut run = Run { plan, now, w: worker.clone() };
+    run.w.issued.clear();
+    // A set that was not taken needs no release, and a write of unknown outcome must not be followed by another.
+    let holds = run.w.register.owner.worker == run.w.id;
+    let busy = match &run.w.stage {
+        Stage::Settle { .. } => true,
+        // The write that was about to be sent is not; nothing rests on it yet.
+        Stage::Write { .. }
+        | Stage::Read
+        | Stage::Preflight
+        | Stage::Prove(_)
+        | Stage::Resolve(..)
+        | Stage::LookPending(_)
+        | Stage::Staging(_)
+        | Stage::ReadBack
+        | Stage::Applying(_)
+        | Stage::Verify
+        | Stage::Promote(_)
+        | Stage::PromoteLook(..)
+        | Stage::Published
+        | Stage::Prune
+        | Stage::Undo
+        | Stage::UndoVerify => false,
+    };
+    if !holds || busy {
+        return Ok(Step { worker: run.w, next: Next::Done(Finish::Unfinished) });
+    }
+    let next = run.write(Then::Ended(Finish::Unfinished), |_| ())?;
+    if let Next::Effects(batch, _) = &next {
+        run.w.issued.clone_from(batch);
+    }
+    Ok(Step { worker: run.w, next })
+}
+
 /// One call of [`step`] under way.
 struct Run<'a> {
     plan: &'a Plan,
@@ -70,6 +111,7 @@ impl Run<'_> {
             Stage::Write { then, attempt } => self.on_write(answers, then, attempt),
             Stage::Settle { then, attempt } => self.on_settle(answers, then, attempt),
             Stage::Preflight => self.on_preflight(answers),
+            Stage::Prove(at) => self.on_prove(answers, at),
             Stage::Resolve(database, candidate) => self.on_resolve(answers, database, candidate),
             Stage::LookPending(store) => self.on_look_pending(answers, store),
             Stage::Staging(store) => self.on_staging(answers, store),
@@ -164,6 +206,7 @@ impl Run<'_> {
                 self.w.stage = *stage;
                 Ok(Next::Effects(batch, pace))
             }
+            Then::Again => Ok(self.begin_anew()),
             Then::Ended(finish) => Ok(Next::Done(finish)),
         }
     }
@@ -292,6 +335,7 @@ impl Run<'_> {
                     Effect::CheckCurrent { .. }
                     | Effect::Inspect { .. }
                     | Effect::Login { .. }
+                    | Effect::ProveRefused { .. }
                     | Effect::Published { .. }
                     | Effect::ReadBack { .. }
                     | Effect::ReadLabels { .. }
@@ -321,8 +365,12 @@ fn only<'a>(answers: &Answers<'a>) -> Option<&'a Outcome> {
 /// A run that was about to end keeps its verdict when only the last, releasing write failed and nothing depended on it.
 fn ended_or(then: &Then, otherwise: Finish) -> Finish {
     match then {
-        Then::Ended(finish @ (Finish::Failed | Finish::Drift | Finish::WindowOpen(_) | Finish::Draining(_))) => *finish,
-        Then::Ended(_)
+        Then::Ended(
+            finish
+            @ (Finish::Failed | Finish::Drift | Finish::NotRevoked | Finish::WindowOpen(_) | Finish::Draining(_)),
+        ) => *finish,
+        Then::Again
+        | Then::Ended(_)
         | Then::Taken
         | Then::Intent
         | Then::Marked(_)

@@ -13,8 +13,10 @@ use crate::{
 pub enum Goal {
     /// Finish what is under way, or else move to a new generation.
     Rotate,
-    /// Finish what is under way, stuck rotations included; start nothing.
+    /// Finish what is under way, stuck rotations included; start nothing but what a wish to revoke needs.
     Recover,
+    /// Record the wish that every generation issued so far is refused everywhere, and work it off.
+    Revoke,
 }
 
 /// How a worker's run ended.
@@ -24,6 +26,10 @@ pub enum Finish {
     Rotated(Generation),
     /// This generation was given up; the base is published and logs in everywhere.
     RolledBack(Generation),
+    /// Every password of a generation up to this one is refused by every database: each that a secret still held was tried.
+    Revoked(Generation),
+    /// Everything was changed that a revoke changes, and still a password that was to be revoked logs in, or could not be tried.
+    NotRevoked,
     /// Nothing was under way.
     NothingToDo,
     /// There is no register: the set must be adopted first.
@@ -101,6 +107,8 @@ pub enum Then {
         /// Its pace.
         pace: Pace,
     },
+    /// The generation is published, and a wish to revoke is not worked off yet: begin anew.
+    Again,
     /// The run ends.
     Ended(Finish),
 }
@@ -110,7 +118,7 @@ impl Then {
     #[must_use]
     pub fn frees(&self) -> bool {
         match self {
-            Self::Ended(_) => true,
+            Self::Again | Self::Ended(_) => true,
             Self::Taken | Self::Intent | Self::Marked(_) | Self::Committed | Self::Aborted | Self::Renewed { .. } => {
                 false
             }
@@ -139,6 +147,8 @@ pub enum Stage {
     },
     /// The look around before anything is changed.
     Preflight,
+    /// Logins with the how-many-th generation that is to be revoked.
+    Prove(u8),
     /// Which password a user with too many possible ones has: database and candidate.
     Resolve(u8, u8),
     /// The labels of a store, before staging there.
@@ -229,6 +239,8 @@ impl Worker {
             next: None,
             last: Generation(0),
             kept: Vec::new(),
+            revoke: None,
+            revoked: None,
             databases: Vec::new(),
         };
         Self {

@@ -1,5 +1,7 @@
 //! Ports, driver, configuration, secrets in memory, file and memory adapters of dizzy-keys.
 
+pub mod agenda;
+pub mod audit;
 pub mod config;
 pub mod document;
 pub mod driver;
@@ -7,10 +9,12 @@ pub mod field;
 pub mod file;
 #[cfg(any(test, feature = "testkit"))]
 pub mod memory;
+pub mod objects;
 pub mod password;
 pub mod port;
 pub mod reference;
 pub mod register;
+pub mod retry;
 pub mod secret;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;

@@ -28,7 +28,7 @@ pub const ORACLE_LENGTH: usize = 30;
 pub const MIN_ENTROPY_BITS: f64 = 64.0;
 
 /// Draws before [`Policy::generate`] gives up. [`Policy::new`] refuses a policy unless at least [`MIN_ACCEPTANCE`] of all draws have
-/// every class and contain no user name, so that all of them fail with a probability below 0.95^1024, about 10^-23.
+/// every class and contain no user name and nothing forbidden, so that all of them fail with a probability below 0.95^1024, about 10^-23.
 const MAX_DRAWS: usize = 1024;
 /// See [`MAX_DRAWS`].
 const MIN_ACCEPTANCE: f64 = 0.05;
@@ -36,6 +36,35 @@ const MIN_ACCEPTANCE: f64 = 0.05;
 const MIN_NAME: usize = 3;
 /// Names per database that a password must not contain: two users, forwards and backwards.
 const MAX_NAMES: usize = 4;
+
+/// Most texts that a policy forbids.
+pub const MAX_FORBIDDEN: usize = 32;
+/// Length of a forbidden text, in characters. One character is for `exclude`.
+pub const FORBIDDEN_LENGTH: core::ops::RangeInclusive<usize> = 2..=64;
+
+/// What a policy is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Number of characters.
+    pub length: usize,
+    /// Each is present at least once.
+    pub classes: &'a [Class],
+    /// What the first character may be; `None`: a letter. Others are at risk in shells and on command lines (`-`, `~`), and where
+    /// unquoted names must begin with a letter.
+    pub first: Option<&'a [Class]>,
+    /// Characters never to use.
+    pub exclude: &'a str,
+    /// Texts that a password must not contain, in whatever case.
+    pub forbidden: &'a [String],
+}
+
+impl Rules<'_> {
+    /// Every class, a letter in front, nothing excluded or forbidden.
+    #[must_use]
+    pub const fn of_length(length: usize) -> Self {
+        Self { length, classes: &Class::ALL, first: None, exclude: "", forbidden: &[] }
+    }
+}
 
 /// A class of characters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -92,8 +121,19 @@ pub enum PolicyError {
     /// Length outside the limits.
     #[error("a password has {MIN_LENGTH} to {MAX_LENGTH} characters, not {0}")]
     Length(usize),
+    /// A class in front that is not among the password's.
+    #[error("a password cannot start with class `{0}`, which is not one of its classes")]
+    First(Class),
+    /// A forbidden text that is too short, too long, or not plain.
+    #[error("a forbidden text has {} to {} visible ASCII characters; single characters belong into `exclude`", FORBIDDEN_LENGTH.start(), FORBIDDEN_LENGTH.end())]
+    Forbidden,
+    /// More forbidden texts than are looked for.
+    #[error("at most {MAX_FORBIDDEN} texts can be forbidden")]
+    TooManyForbidden,
     /// No class of letters, so that there is no first character.
-    #[error("a password starts with a letter, so the classes must include `lower` or `upper`")]
+    #[error(
+        "a password starts with a letter, so the classes must include `lower` or `upper`, or `first` must say what else it starts with"
+    )]
     NoLetters,
     /// The same class twice.
     #[error("class `{0}` is named twice")]
@@ -104,8 +144,10 @@ pub enum PolicyError {
     /// Databases that share a password demand a class that another of them forbids.
     #[error("no password satisfies the rules of every database: one demands characters that another excludes")]
     Contradiction,
-    /// So few characters are left that most draws would miss a class or contain a user's name.
-    #[error("so few characters are allowed that hardly any text of {length} of them would do")]
+    /// So few characters are left, or so much is forbidden, that most draws would miss a class or contain what they must not.
+    #[error(
+        "so few characters are allowed, or so much is forbidden, that hardly any text of {length} characters would do"
+    )]
     Narrow {
         /// The length asked for.
         length: usize,
@@ -120,7 +162,7 @@ pub enum PolicyError {
     },
 }
 
-/// What passwords look like: a length, classes of which each is present, and a letter in front.
+/// What passwords look like: a length, classes of which each is present, what stands in front, and what they must not contain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     length: usize,
@@ -130,21 +172,23 @@ pub struct Policy {
     first: Vec<u8>,
     /// What the other characters are drawn from.
     rest: Vec<u8>,
+    /// Texts that it must not contain, in lower case.
+    forbidden: Vec<String>,
     /// How many names a password must not contain.
     names: usize,
     entropy_bits: f64,
 }
 
 impl Policy {
-    /// A policy of `length` characters from `classes`, without the characters in `exclude`.
+    /// The policy of these rules.
     ///
     /// # Errors
-    /// [`PolicyError`] if nothing, too little or nearly nothing satisfies it.
-    pub fn new(length: usize, classes: &[Class], exclude: &str) -> Result<Self, PolicyError> {
-        if !(MIN_LENGTH..=MAX_LENGTH).contains(&length) {
-            return Err(PolicyError::Length(length));
+    /// [`PolicyError`] if nothing, too little or nearly nothing satisfies them.
+    pub fn new(rules: &Rules<'_>) -> Result<Self, PolicyError> {
+        if !(MIN_LENGTH..=MAX_LENGTH).contains(&rules.length) {
+            return Err(PolicyError::Length(rules.length));
         }
-        Self::unchecked(length, classes, exclude)?.checked()
+        Self::unchecked(rules)?.checked()
     }
 
     /// What satisfies every one of `policies`: the shortest length, characters that all allow, every class that one of them demands.
@@ -173,15 +217,16 @@ impl Policy {
         }
         let length = policies.iter().map(|policy| policy.length).min().unwrap_or(DEFAULT_LENGTH);
         let names = MAX_NAMES.saturating_mul(policies.len());
-        let mut policy = Self { length, classes, first, rest, names, entropy_bits: 0.0 };
-        policy.entropy_bits = policy.draw_bits() + policy.acceptance().log2();
-        policy.checked()
+        let mut forbidden: Vec<String> = policies.iter().flat_map(|policy| policy.forbidden.clone()).collect();
+        forbidden.sort();
+        forbidden.dedup();
+        Self { length, classes, first, rest, forbidden, names, entropy_bits: 0.0 }.measured().checked()
     }
 
     fn checked(self) -> Result<Self, PolicyError> {
         let length = self.length;
         let policy = self;
-        if policy.acceptance() - policy.name_share() < MIN_ACCEPTANCE {
+        if policy.fitting_share() < MIN_ACCEPTANCE {
             return Err(PolicyError::Narrow { length });
         }
         if policy.entropy_bits < MIN_ENTROPY_BITS {
@@ -190,7 +235,9 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Entropy of a password in bits: the logarithm of the number of texts that satisfy the policy, all equally likely.
+    /// Entropy of a password in bits: the logarithm of the number of texts that satisfy the policy, all equally likely. What is
+    /// rejected for a missing class is counted exactly; what is rejected for a name or a forbidden text is counted as the most that it
+    /// can be, so that there are at least so many bits.
     #[must_use]
     pub const fn entropy_bits(&self) -> f64 {
         self.entropy_bits
@@ -203,16 +250,16 @@ impl Policy {
     }
 
     /// Draws a password that does not contain any of `names` (the users', at most two per database), forwards or backwards, in whatever case;
-    /// names of one or two characters are ignored. Servers' own password rules ask for this.
+    /// names of one or two characters are ignored. Nor does it contain what the policy forbids. Servers' own password rules ask for this.
     ///
     /// # Errors
     /// If the operating system has no randomness, or hands out the same bytes again and again.
     pub fn generate(&self, randomness: &dyn Randomness, names: &[&str]) -> PortResult<Password> {
-        let forbidden: Vec<String> = names
-            .iter()
-            .filter(|name| name.chars().count() >= MIN_NAME)
-            .flat_map(|name| [name.to_ascii_lowercase(), name.to_ascii_lowercase().chars().rev().collect()])
-            .collect();
+        let mut forbidden = self.forbidden.clone();
+        for name in names.iter().filter(|name| name.chars().count() >= MIN_NAME) {
+            let name = name.to_ascii_lowercase();
+            forbidden.extend([name.chars().rev().collect(), name]);
+        }
         let mut pool = Pool { randomness, bytes: Zeroizing::new([0; POOL]), left: 0 };
         for _ in 0..MAX_DRAWS {
             let text = self.draw(&mut pool)?;
@@ -224,11 +271,16 @@ impl Policy {
         Err(PortError::refused(Kind::Io, "draw a password: the random bytes repeat themselves"))
     }
 
-    fn unchecked(length: usize, chosen: &[Class], exclude: &str) -> Result<Self, PolicyError> {
+    fn unchecked(rules: &Rules<'_>) -> Result<Self, PolicyError> {
+        let Rules { length, classes: chosen, first: in_front, exclude, forbidden } = *rules;
         let mut classes = Vec::new();
         let mut first = Vec::new();
-        for (at, class) in chosen.iter().enumerate() {
-            if chosen.iter().take(at).any(|earlier| earlier == class) {
+        if let Some(stranger) = in_front.unwrap_or_default().iter().find(|class| !chosen.contains(class)) {
+            return Err(PolicyError::First(*stranger));
+        }
+        for class in chosen {
+            let twice = |all: &[Class]| all.iter().filter(|other| *other == class).count() > 1;
+            if twice(chosen) || in_front.is_some_and(twice) {
                 return Err(PolicyError::Twice(*class));
             }
             let allowed: Vec<u8> =
@@ -236,7 +288,7 @@ impl Policy {
             if allowed.is_empty() {
                 return Err(PolicyError::Emptied(*class));
             }
-            if class.is_letter() {
+            if in_front.map_or(class.is_letter(), |in_front| in_front.contains(class)) {
                 first.extend_from_slice(&allowed);
             }
             classes.push(allowed);
@@ -244,9 +296,28 @@ impl Policy {
         if first.is_empty() {
             return Err(PolicyError::NoLetters);
         }
-        let mut policy = Self { length, rest: classes.concat(), classes, first, names: MAX_NAMES, entropy_bits: 0.0 };
-        policy.entropy_bits = policy.draw_bits() + policy.acceptance().log2();
-        Ok(policy)
+        if forbidden.len() > MAX_FORBIDDEN {
+            return Err(PolicyError::TooManyForbidden);
+        }
+        let is_plain = |text: &String| {
+            text.bytes().all(|byte| byte.is_ascii_graphic()) && FORBIDDEN_LENGTH.contains(&text.chars().count())
+        };
+        if !forbidden.iter().all(is_plain) {
+            return Err(PolicyError::Forbidden);
+        }
+        let forbidden = forbidden.iter().map(|text| text.to_ascii_lowercase()).collect();
+        let rest = classes.concat();
+        Ok(Self { length, classes, first, rest, forbidden, names: MAX_NAMES, entropy_bits: 0.0 }.measured())
+    }
+
+    fn measured(mut self) -> Self {
+        self.entropy_bits = self.draw_bits() + self.fitting_share().log2();
+        self
+    }
+
+    /// The share of draws that fit, or less.
+    fn fitting_share(&self) -> f64 {
+        (self.acceptance() - self.name_share() - self.forbidden_share()).max(0.0)
     }
 
     /// Logarithm of the number of draws.
@@ -283,6 +354,22 @@ impl Policy {
         count(self.names) * ((places - 1.0) * match_rest.powi(3) + match_first * match_rest.powi(2))
     }
 
+    /// An upper bound of the share of draws that contain a forbidden text: it could stand at any place.
+    fn forbidden_share(&self) -> f64 {
+        let meets = |alphabet: &[u8], c: u8| {
+            count(alphabet.iter().filter(|d| c.eq_ignore_ascii_case(d)).count()) / count(alphabet.len())
+        };
+        let share = |text: &String| {
+            let tail: f64 = text.bytes().skip(1).map(|c| meets(&self.rest, c)).product();
+            let head = text.bytes().next().unwrap_or_default();
+            match self.length.checked_sub(text.len()) {
+                None => 0.0,
+                Some(later) => (meets(&self.first, head) + count(later) * meets(&self.rest, head)) * tail,
+            }
+        };
+        self.forbidden.iter().map(share).sum()
+    }
+
     fn draw(&self, pool: &mut Pool<'_>) -> PortResult<Zeroizing<String>> {
         // The capacity is taken at once, so that no shorter copy is left behind by growing.
         let mut text = Zeroizing::new(String::with_capacity(self.length));
@@ -303,7 +390,7 @@ impl Default for Policy {
         // Counting is a millisecond's work in a debug build, and a configuration may have thousands of databases.
         static DEFAULT: LazyLock<Policy> = LazyLock::new(|| {
             #[expect(clippy::expect_used, reason = "the default policy is a constant, and a test builds it")]
-            Policy::new(DEFAULT_LENGTH, &Class::ALL, "").expect("the default policy is valid")
+            Policy::new(&Rules::of_length(DEFAULT_LENGTH)).expect("the default policy is valid")
         });
         DEFAULT.clone()
     }
@@ -353,183 +440,4 @@ fn count(n: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        collections::BTreeSet,
-        sync::{Mutex, PoisonError},
-    };
-
-    use super::*;
-    use crate::port::SystemRandomness;
-
-    #[test]
-    fn a_shared_password_satisfies_every_database() {
-        let postgres = Policy::new(32, &Class::ALL, "").unwrap();
-        let oracle = Policy::new(30, &[Class::Lower, Class::Upper, Class::Digit], "lI1O0").unwrap();
-        assert_eq!(
-            Policy::shared(&[&postgres, &oracle]),
-            Err(PolicyError::Contradiction),
-            "symbols: demanded, excluded"
-        );
-        let postgres = Policy::new(32, &[Class::Lower, Class::Digit], "").unwrap();
-        let lower = Policy::new(40, &[Class::Lower, Class::Digit], "abc").unwrap();
-        let shared = Policy::shared(&[&postgres, &lower]).unwrap();
-        assert_eq!(shared.length(), 32);
-        for _ in 0..50 {
-            let password = shared.generate(&Known(Mutex::new(17)), &["orders", "ORDERS"]).unwrap();
-            let text = password.expose();
-            assert!(postgres.fits(text.as_bytes()) && lower.fits(text.as_bytes()), "each demand is met");
-            assert!(!text.contains(['a', 'b', 'c']), "and each exclusion");
-        }
-        assert_eq!(Policy::shared(&[&postgres]).unwrap().entropy_bits(), postgres.entropy_bits());
-    }
-
-    /// A xorshift generator: the same bytes in every run.
-    struct Known(Mutex<u64>);
-
-    impl Randomness for Known {
-        fn fill(&self, bytes: &mut [u8]) -> PortResult<()> {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            for byte in bytes {
-                *state ^= *state << 13;
-                *state ^= *state >> 7;
-                *state ^= *state << 17;
-                *byte = state.to_be_bytes()[3];
-            }
-            Ok(())
-        }
-    }
-
-    /// Hands out the given bytes, then fails.
-    struct Script(Mutex<Vec<u8>>);
-
-    impl Randomness for Script {
-        fn fill(&self, bytes: &mut [u8]) -> PortResult<()> {
-            let mut script = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if script.is_empty() {
-                return Err(PortError::refused(Kind::Io, "the script is over"));
-            }
-            for byte in bytes.iter_mut().rev() {
-                *byte = if script.is_empty() { 255 } else { script.remove(0) };
-            }
-            Ok(())
-        }
-    }
-
-    struct Constant(u8);
-
-    impl Randomness for Constant {
-        fn fill(&self, bytes: &mut [u8]) -> PortResult<()> {
-            bytes.fill(self.0);
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn passwords_follow_the_policy() {
-        let known = Known(Mutex::new(7));
-        for length in [MIN_LENGTH, DEFAULT_LENGTH, MAX_LENGTH] {
-            let policy = Policy::new(length, &Class::ALL, "l1O0").unwrap();
-            for _ in 0..200 {
-                let password = policy.generate(&known, &["orders_a"]).unwrap();
-                let text = password.expose();
-                assert_eq!(text.len(), length);
-                assert!(text.starts_with(|c: char| c.is_ascii_alphabetic()));
-                for class in Class::ALL {
-                    assert!(text.contains(|c| class.characters().contains(c)), "a class is missing");
-                }
-                assert!(!text.contains(|c| "l1O0".contains(c)));
-            }
-        }
-    }
-
-    #[test]
-    fn two_draws_from_the_operating_system_differ() {
-        let policy = Policy::default();
-        assert_ne!(policy.generate(&SystemRandomness, &[]).unwrap(), policy.generate(&SystemRandomness, &[]).unwrap());
-    }
-
-    #[test]
-    fn every_byte_maps_to_a_character_equally_often_or_to_none() {
-        for size in 1..=66_u8 {
-            let alphabet: Vec<u8> = (0..size).collect();
-            let mut hits = vec![0_u32; usize::from(size)];
-            for byte in 0..=255_u8 {
-                let script = Script(Mutex::new(vec![byte]));
-                let mut pool = Pool { randomness: &script, bytes: Zeroizing::new([0; 64]), left: 0 };
-                // A byte that is thrown away is followed by the script's 255s and its end; what was drawn from those does not count.
-                let usable = 256 - 256 % usize::from(size);
-                match pool.pick(&alphabet) {
-                    Ok(character) if usize::from(byte) < usable => hits[usize::from(character)] += 1,
-                    Ok(_) | Err(_) => assert!(usize::from(byte) >= usable, "byte {byte} was usable for {size}"),
-                }
-            }
-            assert!(hits.iter().all(|n| *n == 256 / u32::from(size)), "{size}: {hits:?}");
-        }
-    }
-
-    #[test]
-    fn entropy_is_the_logarithm_of_the_number_of_passwords() {
-        // Small enough to count: 3 places, 2 letters, 2 digits, 1 symbol.
-        let exclude: String =
-            Class::ALL.iter().flat_map(|c| c.characters().chars()).filter(|c| !"ab12~".contains(*c)).collect();
-        let policy = Policy::unchecked(3, &[Class::Lower, Class::Digit, Class::Symbol], &exclude).unwrap();
-        let mut all = BTreeSet::new();
-        for first in "ab".chars() {
-            for second in "ab12~".chars() {
-                for third in "ab12~".chars() {
-                    let text = format!("{first}{second}{third}");
-                    if policy.fits(text.as_bytes()) {
-                        all.insert(text);
-                    }
-                }
-            }
-        }
-        assert_eq!(all.len(), 2 * 2 * 2);
-        assert!((policy.entropy_bits() - 3.0).abs() < 1e-9, "{}", policy.entropy_bits());
-        let known = Known(Mutex::new(3));
-        let drawn: BTreeSet<String> =
-            (0..400).map(|_| policy.generate(&known, &[]).unwrap().expose().to_owned()).collect();
-        assert_eq!(drawn, all, "every password that the policy allows is drawn, and no other");
-    }
-
-    #[test]
-    fn the_default_has_some_190_bits() {
-        let bits = Policy::default().entropy_bits();
-        assert!((190.0..194.0).contains(&bits), "{bits}");
-    }
-
-    #[test]
-    fn user_names_are_kept_out_both_ways_in_any_case() {
-        let exclude: String =
-            Class::ALL.iter().flat_map(|c| c.characters().chars()).filter(|c| !"abcABC12~".contains(*c)).collect();
-        let policy = Policy::unchecked(12, &[Class::Lower, Class::Upper], &exclude).unwrap();
-        let known = Known(Mutex::new(11));
-        let drawn: Vec<String> =
-            (0..200).map(|_| policy.generate(&known, &["AbC", "b"]).unwrap().expose().to_ascii_lowercase()).collect();
-        assert!(!drawn.iter().any(|text| text.contains("abc") || text.contains("cba")), "a name is in one");
-        assert!(drawn.iter().any(|text| text.contains('b')), "a name of one letter is no reason to refuse");
-    }
-
-    #[test]
-    fn a_broken_generator_ends_in_an_error() {
-        for byte in [0, 255] {
-            let error = Policy::default().generate(&Constant(byte), &[]).unwrap_err();
-            assert_eq!(error.kind, Kind::Io);
-        }
-    }
-
-    #[test]
-    fn impossible_and_weak_policies_are_refused() {
-        let new = |length, classes: &[Class], exclude: &str| Policy::new(length, classes, exclude).unwrap_err();
-        assert_eq!(new(11, &Class::ALL, ""), PolicyError::Length(11));
-        assert_eq!(new(129, &Class::ALL, ""), PolicyError::Length(129));
-        assert_eq!(new(32, &[Class::Digit, Class::Symbol], ""), PolicyError::NoLetters);
-        assert_eq!(new(32, &[], ""), PolicyError::NoLetters);
-        assert_eq!(new(32, &Class::ALL, "-._~"), PolicyError::Emptied(Class::Symbol));
-        assert_eq!(new(32, &[Class::Lower, Class::Lower], ""), PolicyError::Twice(Class::Lower));
-        assert!(matches!(new(12, &[Class::Lower], ""), PolicyError::Weak { bits } if bits > 56.0 && bits < 57.0));
-        assert_eq!(new(128, &[Class::Lower], "abcdefghijklmnopqrstuvwx"), PolicyError::Narrow { length: 128 });
-        assert_eq!(new(12, &Class::ALL, "012345678-._"), PolicyError::Narrow { length: 12 });
-    }
-}
+mod tests;

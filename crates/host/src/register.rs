@@ -3,6 +3,7 @@
 //! The engine decides over [`dizzy_engine::Register`]; here it meets what only the host needs: version ids, the register's random
 //! id, the fingerprint of the configuration. Never a secret. A document of a newer version is refused.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use dizzy_engine::{
@@ -12,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{config::RotationSet, port::VersionId};
+use crate::{audit::AuditHead, config::RotationSet, port::VersionId};
 
 /// The version of the document that this program writes, and the highest that it reads.
 pub const VERSION: u32 = 1;
@@ -61,10 +62,31 @@ pub struct Document {
     pub rotated: Option<i64>,
     /// How the last run ended, in one word.
     pub outcome: Option<String>,
-    /// Head of the audit trail; filled once the trail is signed.
-    pub audit: Option<serde_json::Value>,
+    /// Where the audit trail ends, as far as it is durable.
+    pub audit: Option<AuditHead>,
     /// No rotation by schedule before this time; milliseconds since 1970.
     pub pause: Option<i64>,
+    /// Runs that failed since the last one that rotated.
+    #[serde(default)]
+    pub failures: Option<FailuresDocument>,
+    /// The wish to revoke that is not worked off: every password of a generation up to this one is to be refused everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoke: Option<u64>,
+    /// Every password of a generation up to this one was seen to be refused everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u64>,
+}
+
+/// Runs that failed, one after the other.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailuresDocument {
+    /// How many.
+    pub in_a_row: u32,
+    /// When the last of them ended; milliseconds since 1970.
+    pub last: i64,
+    /// The code of its error.
+    pub code: String,
 }
 
 /// Who wrote a register.
@@ -95,6 +117,9 @@ pub struct DatabaseDocument {
     pub sent: bool,
     /// When the open rollover window ends; milliseconds since 1970.
     pub window: Option<i64>,
+    /// The generation that the open window keeps valid besides the newest; absent in documents of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_first: Option<u64>,
     /// Gradual rollover, as the server told it when it was last looked at; only for `rollover`.
     #[serde(default)]
     pub rollover: Option<RolloverDocument>,
@@ -124,6 +149,23 @@ pub struct UserDocument {
     /// Our own wrong logins since the last right one; kept only for servers that lock accounts.
     #[serde(default)]
     pub wrong: u32,
+    /// When the server stops accepting its password, as far as it said so when it was last asked.
+    #[serde(default)]
+    pub expires: Option<ExpiryDocument>,
+    /// When its present password was decided; milliseconds since 1970. Sessions that are older were opened with another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<i64>,
+}
+
+/// The end of a password's life.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpiryDocument {
+    /// When; milliseconds since 1970.
+    pub at: i64,
+    /// Whether a new password gets a new life (Oracle's profiles). A date that was set for the account itself stays (PostgreSQL's
+    /// `VALID UNTIL`).
+    pub renewed: bool,
 }
 
 /// Why a document cannot be used.
@@ -210,7 +252,11 @@ impl Document {
                 live: live.ok_or_else(|| misfit(format!("the user `{}` of `{name}`", entry.live)))?,
                 users,
                 sent: entry.sent,
-                window: entry.window.map(|until| Window { until: Timestamp(until) }),
+                // What an older program left open keeps something valid that is older than any wish.
+                window: entry.window.map(|until| Window {
+                    until: Timestamp(until),
+                    first: Generation(entry.window_first.unwrap_or_default()),
+                }),
             });
         }
         for secret in &set.secrets {
@@ -231,6 +277,8 @@ impl Document {
             next: self.next.map(Generation),
             last: Generation(self.last),
             kept: self.kept.iter().copied().map(Generation).collect(),
+            revoke: self.revoke.map(Generation),
+            revoked: self.revoked.map(Generation),
             databases,
         })
     }
@@ -254,6 +302,8 @@ impl Document {
         document.next = register.next.map(|g| g.0);
         document.last = register.last.0;
         document.kept = register.kept.iter().map(|g| g.0).collect();
+        document.revoke = register.revoke.map(|g| g.0);
+        document.revoked = register.revoked.map(|g| g.0);
         document.databases = set
             .databases
             .iter()
@@ -261,9 +311,10 @@ impl Document {
             .map(|(named, (plan, entry))| {
                 let live = named.users.get(usize::from(entry.live.0)).cloned().unwrap_or_default();
                 let before = self.databases.get(&named.name);
-                let wrong = |user: &String| before.and_then(|d| d.users.get(user)).map_or(0, |u| u.wrong);
-                let users = named.users.iter().zip(&entry.users);
-                let users = users.map(|(name, user)| (name.clone(), UserDocument::from_engine(user, wrong(name))));
+                let users = named.users.iter().zip(&entry.users).map(|(name, user)| {
+                    let before = before.and_then(|d| d.users.get(name));
+                    (name.clone(), UserDocument::from_engine(user, before))
+                });
                 let document = DatabaseDocument {
                     strategy: strategy_name(plan.strategy).to_owned(),
                     capability: capability_name(plan.capability).to_owned(),
@@ -271,6 +322,7 @@ impl Document {
                     users: users.collect(),
                     sent: entry.sent,
                     window: entry.window.map(|w| w.until.0),
+                    window_first: entry.window.map(|w| w.first.0),
                     rollover: before.and_then(|d| d.rollover),
                     forward_only: before.is_some_and(|d| d.forward_only),
                 };
@@ -312,6 +364,33 @@ impl Document {
         }
     }
 
+    /// Records what a server said about the ends of passwords' lives when it was asked as `asker`; `life` is that of a new password.
+    ///
+    /// A user that it did not name has none: certainly the asker; another one unless the server tells a user of itself alone.
+    pub fn record_expiries(&mut self, database: &str, asker: &str, expiries: &[(String, i64)], life: Option<Duration>) {
+        let Some(entry) = self.databases.get_mut(database) else { return };
+        for (name, user) in &mut entry.users {
+            let told = expiries.iter().find(|(told, _)| told == name);
+            match told {
+                Some((_, at)) => user.expires = Some(ExpiryDocument { at: *at, renewed: life.is_some() }),
+                None if name == asker || user.expires.is_some_and(|expiry| !expiry.renewed) => user.expires = None,
+                None => {}
+            }
+        }
+    }
+
+    /// Records that the published user of a database has got its password at `changed`, and with it a new life, if the server gives one.
+    pub fn record_renewal(&mut self, database: &str, changed: Timestamp, life: Option<Duration>) {
+        let Some(entry) = self.databases.get_mut(database) else { return };
+        let Some(user) = entry.users.get_mut(&entry.live) else { return };
+        let life = life.and_then(|life| i64::try_from(life.as_millis()).ok());
+        match life {
+            Some(life) => user.expires = Some(ExpiryDocument { at: changed.plus_ms(life).0, renewed: true }),
+            // It was moved, and nobody has said to when.
+            None => user.expires = user.expires.filter(|expiry| !expiry.renewed),
+        }
+    }
+
     /// How many of our logins as a user were wrong, or never answered, since the last right one.
     #[must_use]
     pub fn wrong(&self, database: &str, user: &str) -> u32 {
@@ -322,6 +401,13 @@ impl Document {
     pub fn set_wrong(&mut self, database: &str, user: &str, wrong: u32) {
         if let Some(user) = self.databases.get_mut(database).and_then(|d| d.users.get_mut(user)) {
             user.wrong = wrong;
+        }
+    }
+
+    /// Records when a user's present password was decided.
+    pub fn record_decided(&mut self, database: &str, user: &str, at: Timestamp) {
+        if let Some(user) = self.databases.get_mut(database).and_then(|d| d.users.get_mut(user)) {
+            user.decided = Some(at.0);
         }
     }
 
@@ -355,8 +441,15 @@ impl UserDocument {
         UserRegister { known: self.known.map(Generation), maybe: self.maybe.iter().copied().map(Generation).collect() }
     }
 
-    fn from_engine(user: &UserRegister, wrong: u32) -> Self {
-        Self { known: user.known.map(|g| g.0), maybe: user.maybe.iter().map(|g| g.0).collect(), wrong }
+    /// The engine's part anew, the rest as it was.
+    fn from_engine(user: &UserRegister, before: Option<&Self>) -> Self {
+        Self {
+            known: user.known.map(|g| g.0),
+            maybe: user.maybe.iter().map(|g| g.0).collect(),
+            wrong: before.map_or(0, |u| u.wrong),
+            expires: before.and_then(|u| u.expires),
+            decided: before.and_then(|u| u.decided),
+        }
     }
 }
 

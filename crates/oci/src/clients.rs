@@ -71,7 +71,7 @@ impl Default for Pace {
 pub(crate) const TRIES: u32 = 3;
 /// A try of a read gets a share of the time, so that a connection that hangs does not use up all of it, but at least this
 /// long, or a busy moment would look like an outage.
-const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
+pub(crate) const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
 
 /// Access to OCI; cheap to clone, all clones share one connection pool and one signer.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ impl OciClients {
     }
 
     /// 32 hexadecimal digits, as Oracle's SDKs send them.
-    fn request_id(&self) -> PortResult<String> {
+    pub(crate) fn request_id(&self) -> PortResult<String> {
         let mut id = [0; 16];
         self.inner.settings.randomness.fill(&mut id)?;
         Ok(id.iter().map(|byte| format!("{byte:02X}")).collect())
@@ -204,7 +204,7 @@ fn request(ask: &Ask, base: &Base, signed: &Signed, date: &str, request_id: &str
 
     // Object Storage has another name for it.
     let id_header = match ask.service {
-        Service::Secrets | Service::Vaults => "opc-request-id",
+        Service::Database | Service::Secrets | Service::Vaults => "opc-request-id",
         Service::ObjectStorage => "opc-client-request-id",
     };
     let mut request = Request::builder()

@@ -19,6 +19,8 @@ pub(crate) enum Service {
     Vaults,
     /// Objects.
     ObjectStorage,
+    /// Autonomous Databases.
+    Database,
 }
 
 /// Addresses that are set explicitly (`[oci.endpoints]`, `OCI_ENDPOINT_*`): scheme, host and port. The API version is added.
@@ -31,6 +33,8 @@ pub struct OciEndpoints {
     pub vaults: Option<String>,
     /// Objects (`OCI_ENDPOINT_OBJECTSTORAGE`).
     pub object_storage: Option<String>,
+    /// Autonomous Databases (`OCI_ENDPOINT_DATABASE`).
+    pub database: Option<String>,
 }
 
 /// Which region, and the domain of its realm.
@@ -57,6 +61,7 @@ impl Service {
             Self::Secrets => "OCI_ENDPOINT_SECRETS",
             Self::Vaults => "OCI_ENDPOINT_VAULTS",
             Self::ObjectStorage => "OCI_ENDPOINT_OBJECTSTORAGE",
+            Self::Database => "OCI_ENDPOINT_DATABASE",
         }
     }
 
@@ -65,6 +70,7 @@ impl Service {
             Self::Secrets => "/20190301",
             Self::Vaults => "/20180608",
             Self::ObjectStorage => "",
+            Self::Database => "/20160918",
         }
     }
 
@@ -73,6 +79,7 @@ impl Service {
             Self::Secrets => format!("https://secrets.vaults.{region}.oci.{domain}"),
             Self::Vaults => format!("https://vaults.{region}.oci.{domain}"),
             Self::ObjectStorage => format!("https://objectstorage.{region}.{domain}"),
+            Self::Database => format!("https://database.{region}.{domain}"),
         }
     }
 }
@@ -87,6 +94,7 @@ impl OciEndpoints {
             Service::Secrets => &self.secrets,
             Service::Vaults => &self.vaults,
             Service::ObjectStorage => &self.object_storage,
+            Service::Database => &self.database,
         };
         if let Some(address) = set {
             return parse(address, service);
@@ -115,10 +123,7 @@ fn parse(address: &str, service: Service) -> PortResult<Base> {
     };
     let uri: Uri = address.parse().map_err(|_| refused())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(refused()) };
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    let allowed = scheme == "https" || scheme == "http" && is_loopback;
-    if !allowed || authority.as_str().contains('@') || uri.query().is_some() {
+    if !may_be_called(&uri) || authority.as_str().contains('@') || uri.query().is_some() {
         return Err(refused());
     }
     Ok(Base {
@@ -126,6 +131,17 @@ fn parse(address: &str, service: Service) -> PortResult<Base> {
         host: authority.to_string(),
         prefix: format!("{}{}", uri.path().trim_end_matches('/'), service.version()),
     })
+}
+
+/// Whether nobody on the way can read along: https, or http that does not leave this machine.
+pub(crate) fn may_be_called(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_loopback,
+        Some(_) | None => false,
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +159,7 @@ mod tests {
             (Service::Secrets, "us-ashburn-1", "https://secrets.vaults.us-ashburn-1.oci.oraclecloud.com", "/20190301"),
             (Service::Vaults, "eu-frankfurt-2", "https://vaults.eu-frankfurt-2.oci.oraclecloud.eu", "/20180608"),
             (Service::ObjectStorage, "uk-gov-london-1", "https://objectstorage.uk-gov-london-1.oraclegovcloud.uk", ""),
+            (Service::Database, "us-phoenix-1", "https://database.us-phoenix-1.oraclecloud.com", "/20160918"),
             (Service::ObjectStorage, "xx-future-7", "https://objectstorage.xx-future-7.oraclecloud.com", ""),
         ] {
             let base = none.base(service, &place(Some(region))).unwrap();

@@ -115,7 +115,10 @@ impl Call<'_> {
             Broken::NotConnected => self.refused(Kind::Unreachable).with_hint(REACH_HINT),
             Broken::NotTrusted => self.refused(Kind::Tls).with_hint(TRUST_HINT),
             Broken::Midway => self.unclear(Kind::Unreachable).with_code(request_code(None, sent.request_id)),
-            Broken::TooLong => self.unclear(Kind::Malformed).with_code(request_code(None, sent.request_id)),
+            Broken::TooLong => self
+                .unclear(Kind::Malformed)
+                .with_code(request_code(None, sent.request_id))
+                .with_hint("the answer is longer than any that is expected: is the reference right?"),
         }
     }
 

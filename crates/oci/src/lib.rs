@@ -1,15 +1,18 @@
-//! OCI: the Vault store, secret references into Vault, and Object Storage.
+//! OCI: the Vault store, secret references into Vault, Object Storage, wallets that the database service makes, and pre-authenticated URLs.
 //!
 //! [`OciClients`] is the one signed connection to OCI that all share; nothing touches the network, or reads a file, before the
 //! first call. Error texts of OCI never leave this package: `failure` turns codes into the port's words.
 
+mod autonomous;
 mod clients;
 mod config_file;
 mod endpoints;
 mod failure;
 mod http_date;
 mod object_storage;
+mod objects;
 mod pem;
+mod preauthenticated;
 mod provider;
 mod reader;
 mod regions;
@@ -18,11 +21,14 @@ mod sign;
 mod transport;
 mod vault;
 
+pub use autonomous::AutonomousDatabases;
 pub use clients::{OciClients, OciSettings, Pace};
 pub use config_file::DEFAULT_PROFILE;
 pub use endpoints::OciEndpoints;
 pub use object_storage::{Etag, Object, ObjectPage, ObjectPath, ObjectStorage, ObjectSummary, When};
-pub use provider::OciAuth;
+pub use objects::OciObjects;
+pub use preauthenticated::{PreauthenticatedUrl, UrlSettings};
+pub use provider::{ApiKeySource, OciAuth};
 pub use reader::OciSecretReader;
 pub use resource_principal::ResourcePrincipal;
 pub use vault::OciVaultStore;

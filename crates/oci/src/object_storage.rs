@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     clients::{Ask, Body, OciClients, encoded},
     endpoints::Service,
-    failure::{Call, Effect},
+    failure::{Call, Effect, Failure},
     transport::Answer,
 };
 
@@ -98,12 +98,29 @@ impl ObjectStorage {
     /// # Errors
     /// `NotFound` if it is not there or may not be seen, `Malformed` if it is longer.
     pub async fn get(&self, path: &ObjectPath, limit: usize, deadline: Deadline) -> PortResult<Object> {
+        Ok(self.read(path, limit, deadline).await?)
+    }
+
+    /// Reads an object of at most `limit` bytes; `None` if the service says that this object is not there, in a bucket that
+    /// we may see.
+    ///
+    /// # Errors
+    /// `NotFound` if the bucket is not there or may not be seen, `Malformed` if the object is longer.
+    pub async fn find(&self, path: &ObjectPath, limit: usize, deadline: Deadline) -> PortResult<Option<Object>> {
+        match self.read(path, limit, deadline).await {
+            Ok(object) => Ok(Some(object)),
+            Err(failure) if failure.is("ObjectNotFound") => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn read(&self, path: &ObjectPath, limit: usize, deadline: Deadline) -> Result<Object, Failure> {
         let subject = path.to_string();
         let call = Call { doing: "read", subject: &subject, right: READ, effect: Effect::Read };
         let ask = ask(Method::GET, path.target(), limit.max(MAX_PLAIN));
         let answer = self.clients.ask(&call, &ask, deadline).await?;
         if answer.body.len() > limit {
-            return Err(call.refused(Kind::Malformed).with_hint(format!("it is longer than {limit} bytes")));
+            return Err(call.refused(Kind::Malformed).with_hint(format!("it is longer than {limit} bytes")).into());
         }
         Ok(Object { etag: etag(&call, &answer)?, content: answer.body })
     }
@@ -154,11 +171,22 @@ impl ObjectStorage {
     /// # Errors
     /// `NotFound` if the bucket is not there or may not be seen.
     pub async fn list(&self, prefix: &ObjectPath, start: Option<&str>, deadline: Deadline) -> PortResult<ObjectPage> {
+        self.list_some(prefix, start, PAGE, deadline).await
+    }
+
+    /// As [`list`](Self::list), up to `most` of them.
+    pub(crate) async fn list_some(
+        &self,
+        prefix: &ObjectPath,
+        start: Option<&str>,
+        most: usize,
+        deadline: Deadline,
+    ) -> PortResult<ObjectPage> {
         let subject = prefix.to_string();
         let call = Call { doing: "list", subject: &subject, right: LIST, effect: Effect::Read };
         let (namespace, name) = (encoded(&prefix.namespace), encoded(&prefix.bucket));
         let mut target = format!(
-            "/n/{namespace}/b/{name}/o?limit={PAGE}&fields=name%2Csize%2Cetag&prefix={}",
+            "/n/{namespace}/b/{name}/o?limit={most}&fields=name%2Csize%2Cetag&prefix={}",
             encoded(&prefix.name)
         );
         if let Some(start) = start {

@@ -4,6 +4,7 @@
 //! renewed in their files by somebody else, so they are read again shortly before their end, and once when one is not accepted.
 //! An instance principal fits in as a further arm: it differs in where key and token come from, not in how they sign.
 
+use core::fmt;
 use std::{
     fs::File,
     io::{self, Read as _},
@@ -14,9 +15,11 @@ use std::{
 use aws_lc_rs::rsa::KeyPair;
 use dizzy_engine::Timestamp;
 use dizzy_host::{
-    port::{Deadline, Kind, PortError, PortResult},
+    port::{Deadline, Kind, PortError, PortResult, SecretReader},
+    reference::Reference,
     secret::SecretText,
 };
+use serde::{Deserialize, Deserializer};
 use tokio::{sync::Mutex, time::timeout_at};
 use zeroize::Zeroizing;
 
@@ -39,8 +42,68 @@ pub enum OciAuth {
         /// What a leading `~` in the file's paths stands for.
         home: Option<PathBuf>,
     },
+    /// An API key that is itself a secret: a JSON object with `tenancy`, `user`, `fingerprint`, `key` (PEM), and `region` and
+    /// `pass_phrase` if there are any. For places that have no folder of their own (AWS Lambda).
+    Fetched(ApiKeySource),
     /// The identity of a function.
     ResourcePrincipal(ResourcePrincipal),
+}
+
+/// Where an API key is fetched from.
+#[derive(Clone)]
+pub struct ApiKeySource {
+    reader: Arc<dyn SecretReader>,
+    reference: Reference,
+}
+
+impl ApiKeySource {
+    /// The secret behind `reference`, read when a call is first signed.
+    #[must_use]
+    pub fn new(reader: Arc<dyn SecretReader>, reference: Reference) -> Self {
+        Self { reader, reference }
+    }
+
+    async fn load(&self, deadline: Deadline) -> PortResult<Signed> {
+        let what = format!("the OCI API key {}", self.reference);
+        let text = self.reader.read(&self.reference, deadline).await?;
+        // What serde says may quote a value.
+        let document: ApiKeyDocument = serde_json::from_str(text.expose()).map_err(|_| {
+            let wanted = "it is no JSON object with tenancy, user, fingerprint and key";
+            malformed(&what, wanted).with_hint("region and pass_phrase may be added; key is the private key as PEM")
+        })?;
+        let key = key_of(&what, document.key.expose().as_bytes(), document.pass_phrase.as_ref())?;
+        let key_id = Zeroizing::new(format!("{}/{}/{}", document.tenancy, document.user, document.fingerprint));
+        let signer = Signer::new(key, key_id).ok_or_else(|| malformed(&what, "its key id is no key id"))?;
+        // A key that was replaced in its secret is read when the old one is not accepted any more.
+        Ok(Signed { signer, region: document.region, expires: None, renewable: true })
+    }
+}
+
+impl fmt::Debug for ApiKeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeySource").field("reference", &self.reference).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct ApiKeyDocument {
+    tenancy: String,
+    user: String,
+    fingerprint: String,
+    #[serde(deserialize_with = "wiped")]
+    key: SecretText,
+    #[serde(default)]
+    region: Option<String>,
+    #[serde(default, deserialize_with = "wiped_if_any")]
+    pass_phrase: Option<SecretText>,
+}
+
+fn wiped<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+    String::deserialize(from).map(SecretText::new)
+}
+
+fn wiped_if_any<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretText>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.map(SecretText::new))
 }
 
 /// A signer and what its source says about it.
@@ -91,9 +154,15 @@ impl Provider {
             if let Some(there) = loaded.as_ref().filter(|there| will_do(there)) {
                 return Ok(Arc::clone(there));
             }
-            let auth = self.auth.clone();
-            let read = tokio::task::spawn_blocking(move || auth.load()).await;
-            let signed = Arc::new(read.map_err(|_| unreadable("the OCI credentials", "a panic"))??);
+            let signed = match &self.auth {
+                OciAuth::Fetched(source) => source.load(deadline).await?,
+                OciAuth::ConfigFile { .. } | OciAuth::ResourcePrincipal(_) => {
+                    let auth = self.auth.clone();
+                    let read = tokio::task::spawn_blocking(move || auth.load()).await;
+                    read.map_err(|_| unreadable("the OCI credentials", "a panic"))??
+                }
+            };
+            let signed = Arc::new(signed);
             *loaded = Some(Arc::clone(&signed));
             Ok(signed)
         };
@@ -105,6 +174,7 @@ impl OciAuth {
     fn load(&self) -> PortResult<Signed> {
         match self {
             Self::ConfigFile { file, profile, home } => from_config_file(file, profile, home.as_deref()),
+            Self::Fetched(_) => Err(unreadable("the OCI credentials", "they are in no file")),
             Self::ResourcePrincipal(principal) => from_resource_principal(principal),
         }
     }

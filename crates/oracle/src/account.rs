@@ -81,7 +81,7 @@ pub(crate) async fn account(session: &mut Session) -> Result<Account, Trouble> {
 }
 
 /// Milliseconds since 1970 of a date, in whatever time zone it is.
-fn ms(date: &OracleTimestamp) -> i64 {
+pub(crate) fn ms(date: &OracleTimestamp) -> i64 {
     let days = days_since_1970(i64::from(date.year()), i64::from(date.month()), i64::from(date.day()));
     let seconds = (i64::from(date.hour()) * 60 + i64::from(date.minute())) * 60 + i64::from(date.second());
     (days * 86_400 + seconds) * 1000

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dizzy_engine::Capability;
 use dizzy_host::port::{
-    Change, Clock, Database, Deadline, FenceStamp, FenceState, Inspection, Kind, Login, PortError, PortResult,
+    Change, Clock, Database, Deadline, FenceStamp, FenceState, Finding, Inspection, Kind, Login, PortError, PortResult,
     PrepareStep, Randomness, Sessions, Vote,
 };
 
 use crate::{
     account, change, inspect, prepare,
     session::{Limits, Session, Target, check_name},
+    sessions,
     tls::{Roots, client_config},
     tns::Place,
     wallet::Wallet,
@@ -56,8 +57,6 @@ pub struct OracleConfig {
 #[derive(Clone)]
 pub struct OracleDatabase {
     target: Target,
-    clock: Arc<dyn Clock>,
-    wallet_expires_ms: Option<i64>,
 }
 
 impl OracleDatabase {
@@ -75,8 +74,8 @@ impl OracleDatabase {
             Service::At { host, port, service } => Place::at(host, *port, service)?,
         };
         let tls = Arc::new(client_config(&roots, wallet.as_ref(), place.dn.clone())?);
-        let wallet_expires_ms = wallet.and_then(|wallet| wallet.expires_ms());
-        Ok(Self { target: Target { name, place, tls, limits, randomness }, clock, wallet_expires_ms })
+        let wallet = wallet.map(|wallet| wallet.expiry).unwrap_or_default();
+        Ok(Self { target: Target { name, place, tls, limits, randomness, clock, wallet } })
     }
 
     fn no_fence(&self) -> PortError {
@@ -102,6 +101,10 @@ impl Database for OracleDatabase {
         Some(inspect::OUR_WRONG_LOGINS)
     }
 
+    fn known(&self) -> Vec<Finding> {
+        self.target.wallet.findings(self.target.clock.now().0)
+    }
+
     async fn login(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
         let what = format!("log in to {} as {}", self.target.name, login.user);
         let mut session = Session::open_to_judge(&self.target, login, &stamp, deadline).await?;
@@ -124,8 +127,8 @@ impl Database for OracleDatabase {
         deadline: Deadline,
     ) -> PortResult<Inspection> {
         users.iter().try_for_each(|user| check_name(user))?;
-        let now_ms = self.clock.now().0;
-        inspect::inspect(&self.target, login, &stamp, deadline, now_ms, self.wallet_expires_ms).await
+        let now_ms = self.target.clock.now().0;
+        inspect::inspect(&self.target, login, &stamp, deadline, now_ms).await
     }
 
     async fn sessions(
@@ -153,6 +156,17 @@ impl Database for OracleDatabase {
 
     async fn end_window(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
         change::end_window(&self.target, login, &stamp, deadline).await
+    }
+
+    async fn end_sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        age: core::time::Duration,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<u32> {
+        sessions::end(&self.target, login, user, age, &stamp, deadline).await
     }
 
     async fn prepare_plan(

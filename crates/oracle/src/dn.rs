@@ -74,6 +74,12 @@ impl DistinguishedName {
     }
 }
 
+/// The common name in a certificate's subject, a whole DER element; `None` if there is none that can be read.
+pub(crate) fn common_name(subject: &[u8]) -> Option<String> {
+    let DistinguishedName(parts) = DistinguishedName::of_certificate(subject)?;
+    parts.into_iter().rev().find(|(name, _)| *name == "CN").map(|(_, value)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

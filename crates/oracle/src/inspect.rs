@@ -15,7 +15,7 @@ use crate::{
     trouble::Trouble,
 };
 
-/// How long before a password or a wallet expires a warning begins: half the usual rotation interval of 30 days, rounded down.
+/// How long before a password expires a warning begins: half the usual rotation interval of 30 days, rounded down.
 const EXPIRY_WARNING_MS: i64 = 14 * 86_400_000;
 const MS_PER_DAY: i64 = 86_400_000;
 /// Shortest rollover window that a server has (Oracle documentation: "Database Security Guide", PASSWORD_ROLLOVER_TIME).
@@ -34,14 +34,13 @@ pub(crate) async fn inspect(
     stamp: &FenceStamp<'_>,
     deadline: Deadline,
     now_ms: i64,
-    wallet_expires_ms: Option<i64>,
 ) -> PortResult<Inspection> {
     let what = format!("look at {}", target.name);
     let mut session = Session::open(target, login, stamp, deadline).await?;
     let facts = look(&mut session).await.map_err(|trouble| trouble.refused(&what))?;
     session.close().await;
     let mut notes = Notes::default();
-    judge_wallet(&mut notes, wallet_expires_ms.map(|expires| expires - now_ms));
+    notes.0.extend(target.wallet.findings(now_ms));
     judge_account(&mut notes, login.user, &facts);
     Ok(Inspection {
         findings: notes.0,
@@ -139,19 +138,6 @@ impl Notes {
     fn warning(&mut self, what: impl Into<String>, hint: impl Into<String>) {
         let (what, hint) = (what.into(), Some(hint.into()));
         self.0.push(Finding { severity: Severity::Warning, kind: Kind::Other, what, hint });
-    }
-}
-
-fn judge_wallet(notes: &mut Notes, left_ms: Option<i64>) {
-    let hint = "download the database's wallet again, or rotate it first";
-    match left_ms {
-        Some(left) if left < 0 => {
-            notes.error(Kind::Expired, "the client certificate in the wallet has expired", Some(hint.to_owned()));
-        }
-        Some(left) if left < EXPIRY_WARNING_MS => {
-            notes.warning(format!("the client certificate in the wallet expires in {} days", left / MS_PER_DAY), hint);
-        }
-        Some(_) | None => {}
     }
 }
 

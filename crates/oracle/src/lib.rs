@@ -13,6 +13,7 @@ mod driver;
 mod inspect;
 mod prepare;
 mod session;
+mod sessions;
 mod sql;
 mod tls;
 mod tns;

@@ -6,7 +6,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use dizzy_host::port::{Deadline, FenceStamp, Kind, Login, PortError, PortResult, Randomness};
+use dizzy_host::port::{Clock, Deadline, FenceStamp, Kind, Login, PortError, PortResult, Randomness};
 use oracledb::{Config, Connection};
 use rustls::ClientConfig;
 use tokio::{sync::oneshot, time::timeout_at};
@@ -15,8 +15,10 @@ use crate::{
     bridge::Bridge,
     driver::{Driver, Slot},
     sql::module,
+    tls::TlsTrouble,
     tns::Place,
     trouble::Trouble,
+    wallet::Expiry,
 };
 
 /// What the server shows as the program of our sessions; with it `sessions` tells them from an application's.
@@ -62,6 +64,21 @@ pub(crate) struct Target {
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) limits: Limits,
     pub(crate) randomness: Arc<dyn Randomness>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Until when the wallet is good.
+    pub(crate) wallet: Expiry,
+}
+
+impl Target {
+    /// A server that wants no expired certificate says so by an alert, or just hangs up during the login. The date tells what it means.
+    fn explained(&self, failed: NotOpened) -> NotOpened {
+        let over = self.wallet.client_ms.is_some_and(|ends| ends < self.clock.now().0);
+        let hung_up = failed.trouble == Trouble::Lost && failed.judged != Judged::Never;
+        if over && (hung_up || failed.trouble == Trouble::Tls(TlsTrouble::ClientRefused)) {
+            return NotOpened { trouble: Trouble::Tls(TlsTrouble::ClientExpired), ..failed };
+        }
+        failed
+    }
 }
 
 /// An open session of one user.
@@ -141,10 +158,10 @@ impl Session {
         stamp: &FenceStamp<'_>,
         deadline: Deadline,
     ) -> Result<Self, NotOpened> {
-        let mut session =
-            Self::reach(target, deadline).await.map_err(|trouble| NotOpened { trouble, judged: Judged::Never })?;
+        let reached = Self::reach(target, deadline).await;
+        let mut session = reached.map_err(|trouble| target.explained(NotOpened { trouble, judged: Judged::Never }))?;
         let entered = session.enter(login, stamp).await;
-        entered.map_err(|trouble| NotOpened { trouble, judged: Judged::of(trouble) })?;
+        entered.map_err(|trouble| target.explained(NotOpened { trouble, judged: Judged::of(trouble) }))?;
         Ok(session)
     }
 

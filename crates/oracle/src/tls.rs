@@ -179,6 +179,8 @@ pub(crate) enum TlsTrouble {
     Outdated,
     /// The server refuses our certificate, or misses one.
     ClientRefused,
+    /// The same, and our certificate's time is over.
+    ClientExpired,
     /// Anything else in the handshake.
     Handshake,
 }
@@ -233,6 +235,7 @@ impl TlsTrouble {
             Self::WrongName => "the server's certificate is for another name",
             Self::Outdated => "the server's certificate cannot be verified (X.509 version 1, or malformed)",
             Self::ClientRefused => "the server does not accept the wallet's client certificate, or wants one",
+            Self::ClientExpired => "the server hangs up, and the client certificate in the wallet has expired",
             Self::Handshake => "the TLS handshake failed",
         }
     }
@@ -253,6 +256,9 @@ impl TlsTrouble {
             }
             Self::ClientRefused => {
                 "download this database's wallet again (rotating the wallet makes older ones invalid), or set `wallet` if the database demands mutual TLS"
+            }
+            Self::ClientExpired => {
+                "download the database's wallet again; if its certificate is current, check the clock of this machine"
             }
             Self::Handshake => {
                 "check that the port is the listener's TLS port (1522 or 1521 for an Autonomous Database)"

@@ -320,7 +320,9 @@ fn checked_service(service: &str) -> PortResult<String> {
 }
 
 fn malformed(why: impl core::fmt::Display) -> PortError {
-    PortError::refused(Kind::Malformed, format!("read the service's descriptor: {why}"))
+    PortError::refused(Kind::Malformed, format!("read the service's descriptor: {why}")).with_hint(
+        "compare it with what the database service writes into its wallets, or set `host`, `port` and `service_name`",
+    )
 }
 
 #[cfg(test)]

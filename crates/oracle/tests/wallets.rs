@@ -11,7 +11,9 @@ use dizzy_host::{
     secret::Password,
 };
 use dizzy_oracle::{OracleConfig, OracleDatabase, PublicRoots, Roots, Service, Wallet};
-use dizzy_sandbox_oracle::{CertificateVersion, Identity, Listener, Options, Pki, Profile, WalletKey, WalletOptions};
+use dizzy_sandbox_oracle::{
+    CertificateVersion, Identity, Listener, Mode, Options, Pki, Profile, WalletKey, WalletOptions,
+};
 
 /// An `ewallet.pem` with this client and these roots.
 fn wallet(client: &Identity, pki: &Pki) -> Wallet {
@@ -99,6 +101,72 @@ async fn nobody_is_trusted_without_roots() {
 }
 
 #[tokio::test]
+async fn roots_of_the_wallet_private_and_public_ones_add_up() {
+    let world = World::start();
+    let stranger = Pki::create(CertificateVersion::V3).unwrap();
+    let client = world.server.pki().client(CertificateVersion::V3).unwrap();
+    let own = world.server.pki().ca_pem().into_bytes();
+    let other = stranger.ca_pem().into_bytes();
+    for (authority, private_pem, public, trusted) in [
+        (world.server.pki(), None, PublicRoots::Ignored, true),
+        (world.server.pki(), None, PublicRoots::Trusted, true),
+        (world.server.pki(), Some(&other), PublicRoots::Ignored, true),
+        (&Arc::new(stranger), Some(&own), PublicRoots::Trusted, true),
+        (&Arc::new(Pki::create(CertificateVersion::V3).unwrap()), Some(&other), PublicRoots::Trusted, false),
+    ] {
+        let roots = Roots { public, private_pem: private_pem.cloned() };
+        let config = OracleConfig { roots, ..config_by_wallet(&world.server, wallet(&client, authority)) };
+        match login(&world, &database(config)).await {
+            Ok(()) => assert!(trusted, "nobody vouches for this server"),
+            Err(error) => {
+                assert!(!trusted && error.what.contains("not issued by a trusted root"), "{error:?}");
+                assert_eq!(error.kind, Kind::Tls);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn switching_the_match_of_names_off_switches_nothing_off() {
+    let pki = Arc::new(Pki::create(CertificateVersion::V3).unwrap());
+    let name = [("C", "US"), ("O", "Example"), ("CN", "adb.example")];
+    for (hosts, until, security, refusal) in [
+        (&["elsewhere.test"][..], 2120, "(SSL_SERVER_DN_MATCH=no)", Some("another name")),
+        (&["localhost"], 2120, "(SSL_SERVER_DN_MATCH=no)", None),
+        (&["localhost"], 2021, "(SSL_SERVER_DN_MATCH=no)", Some("expired")),
+        (&["elsewhere.test"], 2120, "(SSL_SERVER_DN_MATCH=no)(SSL_SERVER_CERT_DN=CN=adb.example,O=Example,C=US)", None),
+        (
+            &["localhost"],
+            2120,
+            "(SSL_SERVER_DN_MATCH=no)(SSL_SERVER_CERT_DN=CN=other,O=Example,C=US)",
+            Some("another name"),
+        ),
+        (
+            &["localhost"],
+            2120,
+            "(SSL_SERVER_DN_MATCH=yes)(SSL_SERVER_CERT_DN=CN=other,O=Example,C=US)",
+            Some("another name"),
+        ),
+    ] {
+        let identity = Some(pki.server_for(&name, hosts, until).unwrap());
+        let options = Options { pki: Some(Arc::clone(&pki)), identity, ..Options::default() };
+        let world = World::with(options, Profile::classic());
+        let (port, service) = (world.server.port(Listener::Tls), world.server.service());
+        let service = Service::Named(format!(
+            "(DESCRIPTION=(ADDRESS=(PROTOCOL=tcps)(HOST=localhost)(PORT={port}))(CONNECT_DATA=(SERVICE_NAME={service}))(SECURITY={security}))"
+        ));
+        let answer = login(&world, &database(OracleConfig { service, ..config(&world.server) })).await;
+        match (answer, refusal) {
+            (Ok(()), None) => {}
+            (Err(error), Some(words)) => {
+                assert!(error.kind == Kind::Tls && error.what.contains(words), "{security}: {error:?}");
+            }
+            (answer, refusal) => panic!("{security} {hosts:?} {until}: {answer:?}, not {refusal:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_listener_without_tls_is_never_talked_to() {
     let world = World::start();
     let service = Service::Named(world.server.descriptor(Listener::Tcp));
@@ -115,15 +183,49 @@ async fn a_listener_without_tls_is_never_talked_to() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_ends_soon_is_told() {
+async fn an_expired_client_certificate_is_named_as_the_reason() {
+    for (mode, renegotiate) in [(Mode::V23, false), (Mode::V19, true)] {
+        let world = World::with(Options { mode, renegotiate, ..Options::default() }, Profile::classic());
+        let pki = world.server.pki();
+        let expired = wallet(&pki.client_until(CertificateVersion::V3, 2021).unwrap(), pki);
+        let db = database(config_by_wallet(&world.server, expired.clone()));
+        for error in [
+            login(&world, &db).await.unwrap_err(),
+            db.inspect(world.a.login(), &["app_a"], stamp(1, 1), soon()).await.unwrap_err(),
+        ] {
+            tells_nothing(&error);
+            assert!(error.kind == Kind::Tls && error.what.contains("has expired"), "{mode:?}: {error:?}");
+        }
+        let known = db.known();
+        let told = known.iter().find(|finding| finding.what.contains("client certificate")).unwrap();
+        assert_eq!((told.severity, told.kind), (Severity::Error, Kind::Expired));
+        // A server that does not ask for it lets us in; a rotation is refused by the finding.
+        let service = Service::Named(world.server.descriptor(Listener::Tls));
+        let db = database(OracleConfig { service, ..config_by_wallet(&world.server, expired) });
+        let findings = db.inspect(world.a.login(), &["app_a"], stamp(1, 1), soon()).await.unwrap().findings;
+        assert!(findings.iter().any(|finding| finding.kind == Kind::Expired && finding.severity == Severity::Error));
+        // A server that is not there is not blamed on the certificate.
+        drop(world);
+        let error = db.login(common::User::new("app_a", "x").login(), stamp(1, 1), soon()).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Unreachable, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_days_that_a_wallet_has_left_are_told() {
     let world = World::start();
     let pki = world.server.pki();
-    let expired = wallet(&pki.client_until(CertificateVersion::V3, 2021).unwrap(), pki);
-    // The emulator, unlike a server, does not look at the time.
-    let db = database(config_by_wallet(&world.server, expired));
+    let db = database(config_by_wallet(&world.server, wallet(&pki.client(CertificateVersion::V1).unwrap(), pki)));
     let findings = db.inspect(world.a.login(), &["app_a"], stamp(1, 1), soon()).await.unwrap().findings;
-    let told = findings.iter().find(|finding| finding.what.contains("client certificate")).unwrap();
-    assert_eq!((told.severity, told.kind), (Severity::Error, Kind::Expired));
+    for what in [
+        "the client certificate in the wallet expires in ",
+        "authority `sandbox oracle root` in the wallet expires in ",
+    ] {
+        let told = findings.iter().find(|finding| finding.what.contains(what)).unwrap();
+        assert_eq!(told.severity, Severity::Note);
+        let days: i64 = told.what.rsplit(' ').nth(1).unwrap().parse().unwrap();
+        assert!((30_000..40_000).contains(&days), "{}: valid until 2120", told.what);
+    }
 }
 
 #[tokio::test]

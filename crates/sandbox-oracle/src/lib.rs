@@ -33,4 +33,4 @@ pub use options::{Account, Listener, Mode, Options, SERVICE};
 pub use pki::{CertificateVersion, Identity, NamePart, Pki};
 pub use refusal::Refusal;
 pub use time::{DAY, HOUR, Moment};
-pub use wallet::{Wallet, WalletKey, WalletOptions};
+pub use wallet::{Wallet, WalletKey, WalletMaker, WalletOptions};

@@ -65,8 +65,9 @@ pub struct Pki {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     subject: Vec<u8>,
-    /// The client certificates issued so far: a listener that demands one takes exactly these.
-    clients: Mutex<Vec<Vec<u8>>>,
+    /// The client certificates issued so far, each with the last second at which it is good: a listener that demands one takes
+    /// exactly these.
+    clients: Mutex<Vec<(Vec<u8>, i64)>>,
 }
 
 impl std::fmt::Debug for Pki {
@@ -138,7 +139,7 @@ impl Pki {
         self.client_until(version, 2120)
     }
 
-    /// The same, valid until the first day of a year. The emulator does not look at that; clients may.
+    /// The same, valid until the first day of a year.
     ///
     /// # Errors
     /// If a key cannot be made.
@@ -156,13 +157,15 @@ impl Pki {
                 .context("sign a v1 certificate")?
                 .into();
         }
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).push(identity.certificate.to_vec());
+        let until = date_time_ymd(until, 1, 1).unix_timestamp();
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).push((identity.certificate.to_vec(), until));
         Ok(identity)
     }
 
-    /// Was this certificate issued here to a client?
-    pub(crate) fn issued(&self, certificate: &[u8]) -> bool {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|issued| issued == certificate)
+    /// The last second of a certificate that was issued here to a client, since 1970.
+    pub(crate) fn issued(&self, certificate: &[u8]) -> Option<i64> {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().find(|(issued, _)| issued == certificate).map(|(_, until)| *until)
     }
 
     fn sign(&self, params: CertificateParams) -> Result<Identity> {

@@ -81,12 +81,14 @@ impl ClientCertVerifier for Issued {
         &self,
         end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if self.pki.issued(end_entity) {
-            Ok(ClientCertVerified::assertion())
-        } else {
-            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+        match self.pki.issued(end_entity) {
+            Some(until) if i64::try_from(now.as_secs()).is_ok_and(|now| now <= until) => {
+                Ok(ClientCertVerified::assertion())
+            }
+            Some(_) => Err(Error::InvalidCertificate(CertificateError::Expired)),
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{Cursor, Write as _},
     path::Path,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -69,34 +70,71 @@ const LEVELS: [&str; 5] = ["high", "medium", "low", "tp", "tpurgent"];
 /// Files of other clients: present, and of no use to anybody here.
 const DUMMIES: [&str; 5] = ["cwallet.sso", "ewallet.p12", "keystore.jks", "truststore.jks", "ojdbc.properties"];
 
+/// What makes wallets for an emulator, apart from it: for whoever has to hand out one later, as a database service does.
+#[derive(Clone, Debug)]
+pub struct WalletMaker {
+    pki: Arc<Pki>,
+    ports: [u16; 2],
+    services: Vec<String>,
+}
+
+impl WalletMaker {
+    /// A maker for this emulator.
+    #[must_use]
+    pub fn of(emulator: &OracleEmulator) -> Self {
+        Self {
+            pki: Arc::clone(emulator.pki()),
+            ports: [emulator.port(Listener::Tls), emulator.port(Listener::MutualTls)],
+            services: emulator.services().to_vec(),
+        }
+    }
+
+    /// A wallet; aliases lead to the emulator's listener with mutual TLS, or without a key to the one with TLS.
+    ///
+    /// # Errors
+    /// If a key cannot be made or encrypted.
+    pub fn make(&self, options: &WalletOptions) -> Result<Wallet> {
+        let mut pem = String::new();
+        if options.key != WalletKey::Absent {
+            let identity = self.pki.client_until(options.version, options.until)?;
+            pem += &key_pem(&identity, &options.key)?;
+            pem += &identity.certificate_pem();
+        }
+        pem += &if options.wrong_authority { Pki::create(CertificateVersion::V3)?.ca_pem() } else { self.pki.ca_pem() };
+        let [tls, mutual] = self.ports;
+        let port = if options.key == WalletKey::Absent { tls } else { mutual };
+        let mut files = BTreeMap::from([
+            ("README".to_owned(), b"A wallet of the sandbox. It opens nothing else.\n".to_vec()),
+            ("ewallet.pem".to_owned(), pem.into_bytes()),
+            ("sqlnet.ora".to_owned(), SQLNET.as_bytes().to_vec()),
+            ("tnsnames.ora".to_owned(), self.aliases(port, &options.database).into_bytes()),
+        ]);
+        for name in DUMMIES {
+            files.insert(name.to_owned(), format!("{name}: not for this client").into_bytes());
+        }
+        Ok(Wallet { files })
+    }
+
+    /// One alias per level, each with the retries that ADB writes and that multiply every wait.
+    fn aliases(&self, port: u16, database: &str) -> String {
+        let alias = |(at, level): (usize, &&str)| {
+            let service = self.services.get(at).or_else(|| self.services.first()).map_or("", String::as_str);
+            format!(
+                "{database}_{level} = (description= (retry_count=20)(retry_delay=3)(address=(protocol=tcps)(port={port})(host=localhost))\
+                 (connect_data=(service_name={service}))(security=(ssl_server_dn_match=yes)))\n\n"
+            )
+        };
+        LEVELS.iter().enumerate().map(alias).collect()
+    }
+}
+
 impl Wallet {
     /// A wallet for an emulator; aliases lead to its listener with mutual TLS, or without a key to the one with TLS.
     ///
     /// # Errors
     /// If a key cannot be made or encrypted.
     pub fn create(emulator: &OracleEmulator, options: &WalletOptions) -> Result<Self> {
-        let mut pem = String::new();
-        if options.key != WalletKey::Absent {
-            let identity = emulator.pki().client_until(options.version, options.until)?;
-            pem += &key_pem(&identity, &options.key)?;
-            pem += &identity.certificate_pem();
-        }
-        pem += &if options.wrong_authority {
-            Pki::create(CertificateVersion::V3)?.ca_pem()
-        } else {
-            emulator.pki().ca_pem()
-        };
-        let listener = if options.key == WalletKey::Absent { Listener::Tls } else { Listener::MutualTls };
-        let mut files = BTreeMap::from([
-            ("README".to_owned(), b"A wallet of the sandbox. It opens nothing else.\n".to_vec()),
-            ("ewallet.pem".to_owned(), pem.into_bytes()),
-            ("sqlnet.ora".to_owned(), SQLNET.as_bytes().to_vec()),
-            ("tnsnames.ora".to_owned(), aliases(emulator, listener, &options.database).into_bytes()),
-        ]);
-        for name in DUMMIES {
-            files.insert(name.to_owned(), format!("{name}: not for this client").into_bytes());
-        }
-        Ok(Self { files })
+        WalletMaker::of(emulator).make(options)
     }
 
     /// The wallet as a zip.
@@ -146,17 +184,4 @@ fn key_pem(identity: &Identity, key: &WalletKey) -> Result<String> {
             Ok(pem.to_string())
         }
     }
-}
-
-/// One alias per level, each with the retries that ADB writes and that multiply every wait.
-fn aliases(emulator: &OracleEmulator, listener: Listener, database: &str) -> String {
-    let port = emulator.port(listener);
-    let alias = |(at, level): (usize, &&str)| {
-        let service = emulator.services().get(at).map_or_else(|| emulator.service(), String::as_str);
-        format!(
-            "{database}_{level} = (description= (retry_count=20)(retry_delay=3)(address=(protocol=tcps)(port={port})(host=localhost))\
-             (connect_data=(service_name={service}))(security=(ssl_server_dn_match=yes)))\n\n"
-        )
-    };
-    LEVELS.iter().enumerate().map(alias).collect()
 }

@@ -30,7 +30,9 @@ class Call:
             self.operation = target.rpartition(".")[2]
             self._json(body)
         elif self.service == "s3":
-            key = environ.get("PATH_INFO", "/").strip("/").partition("/")[2]
+            # `BUCKET/KEY`; faults and the log treat it as they treat a secret's name.
+            self.secret = environ.get("PATH_INFO", "/").strip("/")
+            key = self.secret.partition("/")[2]
             self.operation = environ["REQUEST_METHOD"].capitalize() + ("Object" if key else "Bucket")
         elif body.startswith(b"Action="):
             self.operation = body[len(b"Action=") :].split(b"&")[0].decode()
@@ -43,6 +45,9 @@ class Call:
         self.secret = fields.get("SecretId") or fields.get("Name")
         names = ("VersionStage", "VersionStages", "VersionId", "MoveToVersionId", "RemoveFromVersionId")
         self.detail = {name: fields[name] for name in names + ("ClientRequestToken",) if name in fields}
+        if "RotationToken" in fields:
+            # The log holds no secret: which one it was is for the test to tell by its length.
+            self.detail["RotationTokenLength"] = len(fields["RotationToken"])
 
 
 class Fault:

@@ -14,6 +14,7 @@ import threading
 from urllib.parse import parse_qsl
 
 import corrections
+import objects
 from hooks import Call, Hooks
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -78,6 +79,7 @@ class Application:
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.hooks = Hooks()
         self.secrets_lock = threading.RLock()
+        self.objects_lock = threading.Lock()
 
     def answer(self, environ, body):
         if environ["PATH_INFO"].startswith("/dizzy/"):
@@ -88,6 +90,8 @@ class Application:
         client = environ["werkzeug.socket"]
         if kind in ("refuse", "throttle"):
             entry["status"] = fault.status
+            if call.service == "s3":
+                return respond_s3(fault.status, fault.code)
             refusal = {"__type": fault.code, "message": "refused by the sandbox"}
             return respond(f"{fault.status} REFUSED", refusal, [("x-amzn-errortype", fault.code)])
         if kind == "drop-before":
@@ -110,6 +114,10 @@ class Application:
         return data, status, headers
 
     def serve(self, environ, body, call):
+        if call.service == "s3":
+            with self.objects_lock:
+                code = objects.refusal(environ, body)
+                return respond_s3(400, code) if code else self.run(environ, body)
         if call.service != "secretsmanager":
             return self.run(environ, body)
         with self.secrets_lock:
@@ -147,6 +155,10 @@ class Application:
 
 def respond(status, answer, headers=()):
     return json.dumps(answer).encode(), status, [("Content-Type", "application/x-amz-json-1.1"), *headers]
+
+
+def respond_s3(status, code):
+    return objects.error(code), f"{status} REFUSED", [("Content-Type", "application/xml")]
 
 
 def exit_with_parent():

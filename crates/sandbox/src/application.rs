@@ -34,6 +34,8 @@ pub struct LoginTried {
     pub user: Option<String>,
     /// What went wrong: the kind of error, never its text.
     pub why: Option<String>,
+    /// When it began, in seconds since 1970.
+    pub at: f64,
     /// From the read of the secret to the server's answer, in milliseconds.
     pub ms: f64,
     /// The connection alone (TCP, TLS, login), in milliseconds.
@@ -180,6 +182,7 @@ fn login(line: &str) -> Option<LoginTried> {
         database: text("database")?,
         user: text("user"),
         why: text("why"),
+        at: line.get("at")?.as_f64()?,
         ms: line.get("ms")?.as_f64()?,
         connect_ms: line.get("connect_ms").and_then(Value::as_f64),
     })

@@ -3,20 +3,24 @@
 //! Secrets Manager is moto here, which is slower than the program it serves, so its own share is measured beside it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use dizzy_sandbox_oci::Settle;
 
-use crate::{Application, Installation, OracleUsers, PostgresOptions, SET, TwoClouds, Users, postgres::Durability};
+use crate::{
+    Application, Fleet, Installation, LoginTried, Oddity, OracleUsers, PostgresOptions, Registers, SET, SilentHost,
+    TwoClouds, Users, postgres::Durability, two_clouds::ORACLE,
+};
 
 /// Measured repetitions of everything.
 const N: usize = 20;
@@ -24,14 +28,38 @@ const N: usize = 20;
 const WARM_UP: usize = 2;
 /// Measured rotations in two clouds.
 const N_TWO_CLOUDS: usize = 10;
+/// Sets of the run in which one hangs.
+const SETS: usize = 20;
 
-/// Measures this build of the product and prints the figures. `profile` says how it was built.
+/// Measures one part of what the program does.
+type Part = fn(&Path) -> Result<()>;
+
+/// The parts, in the order in which they are measured.
+const PARTS: [(&str, Part); 4] =
+    [("rotation", rotation), ("two-clouds", two_clouds), ("logins", logins), ("hanging", hanging)];
+
+/// Measures this build of the product and prints the figures. `profile` says how it was built; `wanted` names parts, none of them: all.
 ///
 /// # Errors
-/// If a rotation does not work, or something is missing on this machine.
-pub fn run(binary: &Path, profile: &str) -> Result<()> {
+/// If a rotation does not work, something is missing on this machine, or there is no such part.
+pub fn run(binary: &Path, profile: &str, wanted: &[String]) -> Result<()> {
+    let names = PARTS.map(|(name, _)| name);
+    if let Some(unknown) = wanted.iter().find(|part| !names.contains(&part.as_str())) {
+        bail!("there is no part `{unknown}`; the parts are {}", names.join(", "));
+    }
     let processors = thread::available_parallelism().context("count processors")?;
     line(&format!("build: {profile}; n = {N} of everything; {processors} processors; load before: {}", load()?));
+    for (name, part) in PARTS {
+        if wanted.is_empty() || wanted.iter().any(|part| part == name) {
+            part(binary)?;
+        }
+    }
+    line(&format!("load after: {}", load()?));
+    Ok(())
+}
+
+/// One set: how long, how many calls, how much memory.
+fn rotation(binary: &Path) -> Result<()> {
     // As in production: a change of a password is durable before it is answered.
     let options = PostgresOptions { durability: Durability::Fsync, ..PostgresOptions::default() };
     let at = Installation::start(binary, &[("rds", Users::Alternating)], 1, &options)?;
@@ -94,8 +122,6 @@ pub fn run(binary: &Path, profile: &str) -> Result<()> {
     line(&format!(
         "peak memory of a rotation: {peak:.1} MiB resident (the kernel's count; what measures it needs {floor:.1})"
     ));
-    two_clouds(binary)?;
-    line(&format!("load after: {}", load()?));
     Ok(())
 }
 
@@ -134,6 +160,147 @@ fn two_clouds(binary: &Path) -> Result<()> {
     let dead = at.dead()?;
     ensure!(dead.is_empty(), "after it: {}", dead.join("; "));
     Ok(())
+}
+
+/// What an application that logs in all the time notices of rotations, by strategy.
+fn logins(binary: &Path) -> Result<()> {
+    line("");
+    line(&format!(
+        "an application that logs in without a pause, over {N} rotations of each strategy; a lockout window, as it sees it, is from the"
+    ));
+    line("beginning of the first login that fails to that of the next one that works");
+    line(&format!(
+        "{:<34}{:>8}{:>8}{:>9}{:>12}{:>12}",
+        "strategy", "logins", "failed", "windows", "window p50", "longest"
+    ));
+    for (name, users) in [("alternating, PostgreSQL", Users::Alternating), ("single, PostgreSQL", Users::Single)] {
+        let options = PostgresOptions { durability: Durability::Fsync, ..PostgresOptions::default() };
+        let at = Installation::start(binary, &[("rds", users)], 1, &options)?;
+        at.prepare()?;
+        let application = Application::start(&at, Duration::ZERO)?;
+        noticed(name, application, |_| true, || at.must(&["rotate", SET]).map(drop))?;
+    }
+    for (name, users) in [
+        ("alternating, Oracle emulator", OracleUsers::Alternating),
+        ("rollover, Oracle emulator", OracleUsers::Rollover),
+        ("single, Oracle emulator", OracleUsers::Single),
+    ] {
+        let at = TwoClouds::start(binary, Users::Alternating, users)?;
+        at.oci.set_settle(Settle::AfterPolls(1));
+        at.prepare()?;
+        let application = at.application(Duration::ZERO)?;
+        // A secret in Vault takes about thirty versions a day, and this is fewer.
+        noticed(name, application, |login| login.database == ORACLE, || at.must(&["rotate", SET]).map(drop))?;
+    }
+    Ok(())
+}
+
+/// Rotates under an application, and tells what came of those of its logins that count.
+fn noticed(
+    name: &str,
+    application: Application,
+    counts: impl Fn(&LoginTried) -> bool,
+    rotate: impl Fn() -> Result<()>,
+) -> Result<()> {
+    application.wait_for(1)?;
+    for _ in 0..N {
+        rotate()?;
+        // It has been everywhere since: two databases, as published in two stores.
+        application.wait_for(application.tried() + 4)?;
+    }
+    let logins: Vec<LoginTried> = application.end()?.into_iter().filter(counts).collect();
+    let failed = logins.iter().filter(|login| !login.ok).count();
+    let mut windows = Vec::new();
+    // Each secret is a consumer of its own: stores are promoted one after the other.
+    let secrets: BTreeSet<&str> = logins.iter().map(|login| login.secret.as_str()).collect();
+    for secret in secrets {
+        let mut since = None;
+        for login in logins.iter().filter(|login| login.secret == secret) {
+            match (login.ok, since) {
+                (false, None) => since = Some(login.at),
+                (true, Some(began)) => {
+                    windows.push((login.at - began) * 1000.0);
+                    since = None;
+                }
+                (true, None) | (false, Some(_)) => {}
+            }
+        }
+        ensure!(since.is_none(), "{name}: {secret} still does not log in at the end");
+    }
+    windows.sort_by(f64::total_cmp);
+    let told = |at: usize| windows.get(at).map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0} ms"));
+    let (middle, last) = (windows.len().saturating_sub(1) / 2, windows.len().saturating_sub(1));
+    line(&format!(
+        "{name:<34}{:>8}{failed:>8}{:>9}{:>12}{:>12}",
+        logins.len(),
+        windows.len(),
+        told(middle),
+        told(last)
+    ));
+    Ok(())
+}
+
+/// Whether sets whose database answers notice one whose database does not: the same sets, in the same run of this program.
+fn hanging(binary: &Path) -> Result<()> {
+    let options = PostgresOptions { durability: Durability::Fsync, ..PostgresOptions::default() };
+    let fleet = Fleet::start(binary, SETS, Registers::Folder, &options)?;
+    fleet.must(&["--yes", "prepare"])?;
+    for _ in 0..WARM_UP {
+        fleet.must(&["rotate", "--all"])?;
+    }
+    line("");
+    line(&format!(
+        "rotate --all over {SETS} sets (alternating, one PostgreSQL, moto); healthy sets a second, from the start of the process to the"
+    ));
+    line(
+        "end of the last healthy set; both by turns, five times each; the hanging database accepts connections and stays silent",
+    );
+    line(&format!("{:<14}{:>26}{:>26}{:>10}", "concurrency", "none hangs (p50)", "one of them hangs (p50)", "share"));
+    let silent = SilentHost::start()?;
+    let elsewhere = format!("host = \"127.0.0.1\"\nport = {}", silent.port()?);
+    for concurrency in ["1", "8", "16"] {
+        let (mut all, mut others) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            fleet.configure(|_| Oddity::default(), "")?;
+            all.push(rate(&fleet, concurrency, SETS)?);
+            // The first in the order, so that it has a slot from the start.
+            let odd = |set: &str| Oddity {
+                database: if set == "s01" { elsewhere.clone() } else { String::new() },
+                ..Oddity::default()
+            };
+            fleet.configure(odd, "")?;
+            others.push(rate(&fleet, concurrency, SETS - 1)?);
+        }
+        let middle = |rates: &mut Vec<f64>| {
+            rates.sort_by(f64::total_cmp);
+            rates.get(rates.len() / 2).copied().unwrap_or_default()
+        };
+        let (all, others) = (middle(&mut all), middle(&mut others));
+        line(&format!("{concurrency:<14}{all:>24.1}/s{others:>24.1}/s{:>9.0}%", others / all * 100.0));
+    }
+    fleet.configure(|_| Oddity::default(), "")?;
+    fleet.must(&["rotate", "--all"])?;
+    for set in &fleet.sets {
+        ensure!(fleet.logs_in(set)?, "{set}: what is published does not log in");
+    }
+    Ok(())
+}
+
+/// Sets a second, until the last that is rotated; the log tells when each has ended.
+fn rate(fleet: &Fleet, concurrency: &str, healthy: usize) -> Result<f64> {
+    let mut command = fleet.command(&["-v", "--output", "json", "rotate", "--all", "--concurrency", concurrency]);
+    let began = now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("run")?;
+    let mut rotated = (0, began.elapsed());
+    for text in BufReader::new(child.stderr.take().context("standard error")?).lines() {
+        let text = text.context("read the log")?;
+        if text.contains("a set has ended") && text.contains("Rotated") {
+            rotated = (rotated.0 + 1, began.elapsed());
+        }
+    }
+    child.wait().context("wait for the end")?;
+    ensure!(rotated.0 == healthy, "{} of {healthy} sets were rotated", rotated.0);
+    Ok(f64::from(u32::try_from(healthy)?) / rotated.1.as_secs_f64())
 }
 
 /// Runs the product to its end: milliseconds, and what it printed.

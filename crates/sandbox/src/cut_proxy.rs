@@ -187,6 +187,22 @@ impl SilentHost {
         Ok(Self { listener: TcpListener::bind("127.0.0.1:0").context("listen on a free port")? })
     }
 
+    /// How many connections have come since this was last asked.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn met(&self) -> Result<usize> {
+        self.listener.set_nonblocking(true).context("look without waiting")?;
+        let mut met = 0;
+        loop {
+            match self.listener.accept() {
+                Ok(_) => met += 1,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(met),
+                Err(error) => return Err(error).context("look for connections"),
+            }
+        }
+    }
+
     /// The port, on 127.0.0.1.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! AWS for tests and the demo: moto's server, corrected to what AWS documents (`python/corrections.py`), with faults.
+//! AWS for tests and the demo: moto's server, corrected to what AWS documents (`python/corrections.py`,
+//! `python/objects.py`), with faults.
 //!
 //! One [`Moto`] is one process on a free loopback port; it dies with its parent, however that dies, because it watches the
 //! pipe on its standard input. The AWS command line of the same Python environment serves as a second judge.
@@ -15,6 +16,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
+
+mod objects;
+
+pub use objects::BucketKind;
 
 /// A running moto server. Dropping it ends the process.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl Fault {
         Self { operation: operation.to_owned(), mishap, secret: None, skip: 0, times: 1 }
     }
 
-    /// Only calls for this secret.
+    /// Only calls for this secret, or for this object (`BUCKET/KEY`).
     #[must_use]
     pub fn on(mut self, secret: &str) -> Self {
         self.secret = Some(secret.to_owned());
@@ -376,6 +381,11 @@ impl Moto {
     }
 
     fn http(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, Value)> {
+        let (status, body) = self.exchange(method, path, headers, body)?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    fn exchange(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).context("moto is gone")?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         let mut head = String::new();
@@ -398,7 +408,7 @@ impl Moto {
         }
         let mut body = vec![0; length];
         answer.read_exact(&mut body)?;
-        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+        Ok((status, body))
     }
 }
 
@@ -428,6 +438,14 @@ pub const SECRET_ACCESS_KEY: &str = "sandbox-secret-key-that-opens-nothing";
 
 /// Longer than the server holds any request, so that this side never gives up first.
 const ANSWER_LIMIT: Duration = Duration::from_secs(150);
+
+/// The Python of the tests' environment, with the vendors' clients in it.
+///
+/// # Errors
+/// If it is missing (`make deps` makes it).
+pub fn python() -> Result<PathBuf> {
+    Ok(venv()?.join("bin/python"))
+}
 
 /// Finds the Python environment that `scripts/venv` makes: where `DIZZY_VENV` says, else beside the running program's
 /// build folder, else in the build folder that cargo names or defaults to.

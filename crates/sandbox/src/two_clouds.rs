@@ -10,15 +10,16 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use dizzy_sandbox_oci::{
-    BucketOptions, KeyFormat, NAMESPACE, OciEmulator, Options as OciOptions, Rights, SecretOptions,
+    BucketOptions, KeyFormat, NAMESPACE, OciEmulator, Options as OciOptions, Rights, SecretOptions, WalletSource,
 };
 use dizzy_sandbox_oracle::{
-    Account, HOUR, Options as OracleOptions, OracleEmulator, Profile, Wallet, WalletKey, WalletOptions,
+    Account, HOUR, Options as OracleOptions, OracleEmulator, Profile, Wallet, WalletKey, WalletMaker, WalletOptions,
 };
 use serde_json::{Map, Value, json};
 
@@ -40,6 +41,8 @@ impl OracleUsers {
     pub const ALL: [Self; 3] = [Self::Alternating, Self::Rollover, Self::Single];
 }
 
+/// The key that signs the audit trail.
+const AUDIT_KEY: &str = "hex:5a5b5c5d5e5f606162636465666768696a6b6c6d6e6f70717273747576777879";
 /// The name of the PostgreSQL database in the configuration.
 pub const POSTGRES: &str = "rds";
 /// The name of the Oracle database in the configuration.
@@ -51,8 +54,12 @@ pub const WALLET_PASSWORD: &str = "canary-Wallet-4Jq";
 /// The administrator of the Oracle database.
 pub const ORACLE_ADMIN: &str = "ADMIN";
 const ADMIN_PASSWORD: &str = "canary-Admin-Pass1-7Qx";
-const BUCKET: &str = "wallets";
-const OBJECT: &str = "orders.zip";
+/// The database service's name for the Oracle database.
+pub const ADB: &str = "ocid1.autonomousdatabase.oc1.iad.orders";
+/// The bucket of wallets.
+pub const BUCKET: &str = "wallets";
+/// The wallet's object in it.
+pub const OBJECT: &str = "orders.zip";
 const ALIAS: &str = "orders_low";
 
 /// The installation. Dropping it ends everything.
@@ -154,7 +161,8 @@ impl TwoClouds {
         let text = Value::Object(published).to_string();
         moto.create_secret(AWS_SECRET, &text)?;
 
-        let oci = OciEmulator::start(OciOptions::default())?;
+        let oci = OciEmulator::start(OciOptions { wallet: wallets(&emulator), ..OciOptions::default() })?;
+        oci.create_database(ADB, SET, ADMIN_PASSWORD);
         let vault_secret = oci.create_secret(&SecretOptions::new("orders", text.as_str()))?;
         let user = oci.principal("rotator", Rights::all())?;
         let files = user.write_config(folder.path(), KeyFormat::Pkcs8)?;
@@ -192,6 +200,7 @@ impl TwoClouds {
         at.write("pg-admin.json", json!({"username": ADMIN, "password": ADMIN_PASSWORD}).to_string())?;
         at.write("ora-admin.json", json!({"username": ORACLE_ADMIN, "password": ADMIN_PASSWORD}).to_string())?;
         at.write("wallet-password", WALLET_PASSWORD)?;
+        at.write("audit-key", AUDIT_KEY)?;
         at.configure("")?;
         Ok(at)
     }
@@ -201,10 +210,19 @@ impl TwoClouds {
     /// # Errors
     /// If the file cannot be written.
     pub fn configure(&self, extra: &str) -> Result<()> {
+        let password = format!("file:{}", self.path("wallet-password").display());
+        self.configure_wallet(extra, &format!("oci://{NAMESPACE}/{BUCKET}/{OBJECT}"), Some(&password))
+    }
+
+    /// The same, with this source of the wallet and this reference to its password.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn configure_wallet(&self, extra: &str, wallet: &str, password: Option<&str>) -> Result<()> {
         let path = self.folder.path().display();
         let quoted = |users: &[String]| users.iter().map(|u| format!("\"{u}\"")).collect::<Vec<_>>().join(", ");
         let mut text = format!(
-            "[journal]\nurl = \"file:{path}/journal\"\n[audit]\nsinks = [\"file:{path}/audit\"]\n[sets.{SET}]\n{extra}\n"
+            "[journal]\nurl = \"file:{path}/journal\"\n[audit]\nkey = \"file:{path}/audit-key\"\nsinks = [\"file:{path}/audit\", \"file:{path}/audit-copy\"]\n[sets.{SET}]\n{extra}\n"
         );
         let strategy = if self.postgres_users.len() == 1 { "strategy = \"single\"\n" } else { "" };
         write!(
@@ -220,9 +238,12 @@ impl TwoClouds {
         };
         write!(
             text,
-            "[sets.{SET}.databases.{ORACLE}]\nengine = \"oracle\"\nservice = \"{ALIAS}\"\nusers = [{}]\n{strategy}wallet = \"oci://{NAMESPACE}/{BUCKET}/{OBJECT}\"\nwallet_password = \"file:{path}/wallet-password\"\nadmin = \"file:{path}/ora-admin.json\"\n",
+            "[sets.{SET}.databases.{ORACLE}]\nengine = \"oracle\"\nservice = \"{ALIAS}\"\nusers = [{}]\n{strategy}wallet = \"{wallet}\"\nadmin = \"file:{path}/ora-admin.json\"\n",
             quoted(&self.oracle_users),
         )?;
+        if let Some(password) = password {
+            writeln!(text, "wallet_password = \"{password}\"")?;
+        }
         write!(
             text,
             "[[sets.{SET}.secrets]]\nstore = \"aws-sm:{AWS_SECRET}\"\n[[sets.{SET}.secrets]]\nstore = \"oci-vault:{}\"\n",
@@ -387,6 +408,17 @@ impl TwoClouds {
         let text = std::fs::read_to_string(self.path(&format!("journal/{SET}.json"))).context("read the register")?;
         serde_json::from_str(&text).context("read the register's JSON")
     }
+}
+
+/// What the database service answers when it is asked for a wallet: a good one, under the password it is given.
+fn wallets(emulator: &OracleEmulator) -> WalletSource {
+    let maker = WalletMaker::of(emulator);
+    Arc::new(move |wanted| {
+        let key = WalletKey::Encrypted(wanted.password.clone());
+        let options = WalletOptions { key, database: SET.to_owned(), ..WalletOptions::default() };
+        // The service has no way to say that it failed but an answer that is no wallet.
+        maker.make(&options).and_then(|wallet| wallet.zip()).unwrap_or_default()
+    })
 }
 
 fn read(answer: &Value) -> Result<Published> {

@@ -150,7 +150,7 @@ pub(super) const GUARDS: &[Guard] = &[
     guard(
         "recover starts nothing",
         "step/begin.rs",
-        "            (Phase::Idle, Goal::Recover) => return Ok(Next::Done(Finish::NothingToDo)),\n",
+        "            (Phase::Idle, Goal::Recover) if register.revoke.is_none() => return Ok(Next::Done(Finish::NothingToDo)),\n",
         "",
     ),
     guard(
@@ -612,5 +612,78 @@ pub(super) const GUARDS: &[Guard] = &[
         "invariant.rs",
         "        if after.live != before.live && new.current == old.current {",
         "        if false {",
+    ),
+    guard(
+        "revoke: a wish is worked off by recover too",
+        "step/begin.rs",
+        "(Phase::Idle, Goal::Recover) if register.revoke.is_none() =>",
+        "(Phase::Idle, Goal::Recover) =>",
+    ),
+    guard(
+        "revoke: a wish is not widened",
+        "step/begin.rs",
+        "r.revoke = r.revoke.or(Some(r.last));",
+        "r.revoke = Some(r.last);",
+    ),
+    guard(
+        "revoke: it is done when every user has left",
+        "step/begin.rs",
+        "            && self.w.register.has_left(self.plan, target, self.now)\n",
+        "",
+    ),
+    guard(
+        "revoke: the next rotation follows",
+        "step/publish.rs",
+        "let pending = self.w.register.revoke.is_some();",
+        "let pending = false;",
+    ),
+    guard("revoke: what is to be tried keeps its name", "step/publish.rs", " && !to_prove(g);", ";"),
+    guard(
+        "revoke: a password that logs in is no proof",
+        "step/revoke.rs",
+        "                Outcome::Applied => self.set_progress(*database, Progress::Done),\n                Outcome::Refused(Reason::Transient)",
+        "                Outcome::Applied | Outcome::Refused(Reason::Drift) => self.set_progress(*database, Progress::Done),\n                Outcome::Refused(Reason::Transient)",
+    ),
+    guard(
+        "revoke: only what did not answer is asked again",
+        "step/revoke.rs",
+        "self.plan.each().filter(|(ix, _)| self.progress(*ix) != Progress::Done)",
+        "self.plan.each()",
+    ),
+    guard(
+        "revoke: what is proven is not tried again",
+        "register.rs",
+        "generation <= target && !self.is_revoked(generation)",
+        "generation <= target",
+    ),
+    guard(
+        "revoke: possible passwords count",
+        "register.rs",
+        "user.known.is_some() && user.candidates().iter().all(|g| *g > target)",
+        "user.known.is_some_and(|g| g > target)",
+    ),
+    guard(
+        "revoke: a user of whom nothing is known counts",
+        "register.rs",
+        "user.known.is_some() && user.candidates()",
+        "user.candidates()",
+    ),
+    guard(
+        "revoke: an open window counts",
+        "register.rs",
+        "d.window.is_none_or(|window| over(p, window))",
+        "d.window.is_none_or(|window| over(p, window) || true)",
+    ),
+    guard(
+        "a revoked generation is not set or published",
+        "invariant.rs",
+        "if register.is_revoked(generation) { Err(Violation::Revoked(generation)) } else { Ok(()) }",
+        "{ let _ = (register, generation); Ok(()) }",
+    ),
+    guard(
+        "a wish is not forgotten",
+        "invariant.rs",
+        "if legal { Ok(()) } else { Err(Violation::RevokeOrder) }",
+        "{ let _ = legal; Ok(()) }",
     ),
 ];

@@ -30,17 +30,29 @@ struct Layer {
 /// The adapters of databases and clouds: each stands alone above the host, and only the binary puts them together.
 const ADAPTERS: &[&str] = &["dizzy-engine", "dizzy-host"];
 
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 14] = [
+    Layer { name: "dizzy-audit", below: &[], in_tests: &[] },
     Layer { name: "dizzy-engine", below: &[], in_tests: &[] },
-    Layer { name: "dizzy-host", below: &["dizzy-engine"], in_tests: &[] },
+    Layer { name: "dizzy-host", below: &["dizzy-audit", "dizzy-engine"], in_tests: &[] },
     Layer { name: "dizzy-db", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
     Layer { name: "dizzy-aws", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
     Layer { name: "dizzy-oci", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oci"] },
     Layer { name: "dizzy-oracle", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oracle"] },
+    Layer { name: "dizzy-runtime", below: ADAPTERS, in_tests: &["dizzy-sandbox"] },
     Layer {
         name: "dizzy-keys",
-        below: &["dizzy-aws", "dizzy-db", "dizzy-engine", "dizzy-host", "dizzy-oci", "dizzy-oracle"],
+        below: &[
+            "dizzy-audit",
+            "dizzy-aws",
+            "dizzy-db",
+            "dizzy-engine",
+            "dizzy-host",
+            "dizzy-oci",
+            "dizzy-oracle",
+            "dizzy-runtime",
+        ],
         in_tests: &[
+            "dizzy-audit",
             "dizzy-aws",
             "dizzy-db",
             "dizzy-engine",
@@ -50,6 +62,8 @@ const LAYERS: [Layer; 11] = [
             "dizzy-sandbox-oracle",
         ],
     },
+    // What reads untrusted bytes, under attack. Nothing links it.
+    Layer { name: "dizzy-fuzz", below: &["dizzy-engine", "dizzy-host", "dizzy-oracle"], in_tests: &[] },
     Layer { name: "dizzy-sandbox", below: &["dizzy-sandbox-oci", "dizzy-sandbox-oracle"], in_tests: &[] },
     Layer { name: "dizzy-sandbox-oci", below: &[], in_tests: &[] },
     Layer { name: "dizzy-sandbox-oracle", below: &[], in_tests: &[] },
@@ -58,6 +72,10 @@ const LAYERS: [Layer; 11] = [
 
 /// The engine decides and nothing else: with these two it cannot do I/O, tell the time or hold a secret type.
 const ENGINE_LINKS: [&str; 2] = ["serde", "thiserror"];
+
+/// The audit trail judges bytes and nothing else: codecs, hashes, signatures; nothing that reads, waits or tells the time.
+const AUDIT_LINKS: [&str; 10] =
+    ["base64", "ed25519-compact", "hkdf", "hmac", "serde", "serde_json", "sha2", "subtle", "thiserror", "zeroize"];
 
 /// Packages that only the binary may name.
 const COMMAND_LINE: [&str; 2] = ["clap", "clap_complete"];
@@ -109,6 +127,9 @@ pub(crate) fn check(members: &[Member]) -> Vec<String> {
         if name == "dizzy-engine" && !linked.iter().map(String::as_str).eq(ENGINE_LINKS) {
             breaches.push(format!("dizzy-engine links exactly {}, not {linked:?}", ENGINE_LINKS.join(" and ")));
         }
+        if name == "dizzy-audit" && !linked.iter().map(String::as_str).eq(AUDIT_LINKS) {
+            breaches.push(format!("dizzy-audit links exactly {}, not {linked:?}", AUDIT_LINKS.join(", ")));
+        }
         if name != "dizzy-keys" {
             for dependency in linked.iter().chain(tests).filter(|name| COMMAND_LINE.contains(&name.as_str())) {
                 breaches.push(format!("only dizzy-keys may name {dependency}; {name} does"));
@@ -129,8 +150,9 @@ mod tests {
 
     fn workspace(changed: Member) -> Vec<String> {
         let mut members = vec![
+            member("dizzy-audit", &AUDIT_LINKS, &["proptest"]),
             member("dizzy-engine", &["serde", "thiserror"], &["proptest"]),
-            member("dizzy-host", &["dizzy-engine", "tokio"], &["proptest"]),
+            member("dizzy-host", &["dizzy-audit", "dizzy-engine", "tokio"], &["proptest"]),
             member("dizzy-db", &["dizzy-host", "tokio-postgres"], &["dizzy-host", "dizzy-sandbox"]),
             member("dizzy-aws", &["dizzy-host"], &["dizzy-sandbox"]),
             member("dizzy-keys", &["clap", "dizzy-aws", "dizzy-db", "dizzy-host"], &["dizzy-sandbox"]),
@@ -153,6 +175,8 @@ mod tests {
             (member("dizzy-engine", &["serde", "thiserror", "tokio"], &[]), "links exactly serde and thiserror"),
             (member("dizzy-engine", &["serde"], &[]), "links exactly serde and thiserror"),
             (member("dizzy-engine", &["serde", "thiserror"], &["dizzy-host"]), "tests of dizzy-engine must not"),
+            (member("dizzy-audit", &["serde", "tokio"], &[]), "dizzy-audit links exactly"),
+            (member("dizzy-audit", &AUDIT_LINKS, &["dizzy-host"]), "tests of dizzy-audit must not"),
             (member("dizzy-host", &["dizzy-aws"], &[]), "dizzy-host must not depend on dizzy-aws"),
             (member("dizzy-host", &[], &["dizzy-sandbox"]), "tests of dizzy-host must not depend on dizzy-sandbox"),
             (member("dizzy-db", &["dizzy-aws"], &[]), "dizzy-db must not depend on dizzy-aws"),

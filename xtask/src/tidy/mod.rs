@@ -7,6 +7,7 @@ mod error_pages;
 mod graph;
 mod layers;
 mod licences;
+mod secrets;
 mod sources;
 
 use std::{
@@ -60,6 +61,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
     let files = text_files(&root)?;
     breaches.extend(sources::check(&files));
+    breaches.extend(secrets::check(&files));
     breaches.extend(error_pages::check(&files));
 
     if breaches.is_empty() {

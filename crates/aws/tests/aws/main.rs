@@ -11,7 +11,9 @@
 mod bad_worlds;
 mod conformance;
 mod contract;
+mod journal;
 mod mishaps;
+mod objects;
 mod references;
 mod silence;
 mod transport;

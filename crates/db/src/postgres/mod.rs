@@ -8,6 +8,7 @@ mod fence;
 mod inspect;
 mod prepare;
 mod session;
+mod sessions;
 mod survey;
 mod text;
 mod trouble;
@@ -60,7 +61,7 @@ impl PostgresDatabase {
     /// # Errors
     /// `Malformed` if the bundle of private roots cannot be used.
     pub fn new(config: PostgresConfig) -> PortResult<Self> {
-        let tls = MakeRustlsConnect::new(client_config(&config.roots)?);
+        let tls = MakeRustlsConnect::new(client_config(&config.roots, &config.host)?);
         let PostgresConfig { name, host, port, dbname, connect_timeout, statement_timeout, randomness, roots: _ } =
             config;
         let target = Target { name, host, port, dbname, connect_timeout, statement_timeout, tls };
@@ -126,6 +127,18 @@ impl Database for PostgresDatabase {
 
     async fn burn(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<FenceState> {
         change::burn(&self.target, login, &stamp, deadline).await
+    }
+
+    async fn end_sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        age: Duration,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<u32> {
+        check_name(user)?;
+        sessions::end(&self.target, login, user, age, &stamp, deadline).await
     }
 
     async fn prepare_plan(

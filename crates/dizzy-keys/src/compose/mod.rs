@@ -3,41 +3,52 @@
 //! The environment is read here and nowhere else. Opening a set reads CURRENT of every secret once, because host, port, database
 //! and format may be known only from there; the driver uses that look as its first.
 
+mod audit;
+mod configuration;
+mod journal;
 mod oci;
 mod oracle;
+mod wallet;
 
 use std::sync::{Arc, Mutex};
 
+pub(crate) use configuration::configuration;
+
 use async_trait::async_trait;
-use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, SecretsManagerStore};
+use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, RotationContract, SecretsManagerStore};
 use dizzy_db::{PostgresConfig, PostgresDatabase, PublicRoots, Roots};
 use dizzy_host::{
-    config::{Adapter, Config, Engine, Place, RotationSet, Secret, Wallet},
+    config::{Adapter, Config, Engine, RotationSet, Secret},
     document::{Credential, Format, SecretDocument},
     driver::{Lease, Limits, OpenSecret, OpenSet, Undo},
-    file::{EnvFileReader, FileAuditSink, FileJournal, RunLock},
+    file::EnvFileReader,
     port::{
-        AuditSink, Clock, Database, Deadline, Journal, Kind, PortError, PortResult, SecretReader, SecretStore,
-        StoredVersion, SystemClock, SystemRandomness,
+        Clock, Database, Deadline, Kind, PortError, PortResult, SecretReader, SecretStore, StoredVersion, SystemClock,
+        SystemRandomness,
     },
     reference::Reference,
     secret::SecretText,
 };
-use dizzy_oci::{ObjectPath, ObjectStorage, OciClients, OciSecretReader, OciVaultStore};
+use dizzy_oci::{OciClients, OciSecretReader, OciVaultStore};
+use zeroize::Zeroizing;
 
 use crate::{
     code::{Code, Port},
+    environment,
     report::{NOTHING_DONE, Report},
 };
 
 /// What this build has adapters for.
 pub(crate) const AVAILABLE: &[Adapter] = &[
+    Adapter::AuditKey,
     Adapter::AwsParameters,
     Adapter::AwsSecrets,
+    Adapter::OciDatabase,
     Adapter::OciObjects,
     Adapter::OciVault,
     Adapter::Oracle,
     Adapter::Postgres,
+    Adapter::S3,
 ];
 
 /// PostgreSQL's port, where neither the configuration nor the secret says another.
@@ -61,22 +72,38 @@ pub(crate) struct Composer {
     reader: Readers,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    /// The secret whose rotation Secrets Manager drives, if it does.
+    contract: Option<(Reference, RotationContract)>,
 }
 
 impl Composer {
     /// Remembers the configuration; connects to nothing.
     #[must_use]
     pub(crate) fn new(config: Config) -> Self {
-        let aws = AwsClients::load(AwsSettings::default());
+        let aws = AwsClients::load(aws_settings());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let variable = |name: &str| std::env::var_os(name)?.into_string().ok().filter(|value| !value.is_empty());
-        let oci = oci::clients(&config.oci, variable, Arc::clone(&clock));
+        let variable = environment::text;
+        let oci = oci::clients(&config.oci, variable, Arc::clone(&clock), keys(&aws));
         let reader = Readers {
             aws: AwsSecretReader::new(aws.clone()),
             oci: oci.as_ref().ok().map(|clients| OciSecretReader::new(clients.clone())),
-            env: EnvFileReader::new(|name| std::env::var_os(name)),
+            env: EnvFileReader::new(environment::variable),
         };
-        Self { config, aws, oci, reader, clock, limits: Limits::default() }
+        Self { config, aws, oci, reader, clock, limits: Limits::default(), contract: None }
+    }
+
+    /// Within the time that a platform gives.
+    #[must_use]
+    pub(crate) const fn within(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The next version of this secret is the one that Secrets Manager has made.
+    #[must_use]
+    pub(crate) fn under_contract(mut self, secret: Reference, contract: RotationContract) -> Self {
+        self.contract = Some((secret, contract));
+        self
     }
 
     /// The configuration.
@@ -95,47 +122,6 @@ impl Composer {
     #[must_use]
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
-    }
-
-    /// The journal.
-    ///
-    /// # Errors
-    /// If this build has no adapter for it.
-    pub(crate) fn journal(&self) -> Result<FileJournal, Report> {
-        match &self.config.journal {
-            Place::File(folder) => Ok(FileJournal::new(folder.clone())),
-            place @ (Place::Oci { .. } | Place::S3 { .. }) => Err(no_adapter(place)),
-        }
-    }
-
-    fn audit(&self) -> Result<Arc<dyn AuditSink>, Report> {
-        let mut sinks: Vec<Arc<dyn AuditSink>> = Vec::new();
-        for place in &self.config.audit.sinks {
-            match place {
-                Place::File(folder) => {
-                    sinks.push(Arc::new(FileAuditSink::new(folder.clone(), Arc::clone(&self.clock))));
-                }
-                Place::Oci { .. } | Place::S3 { .. } => return Err(no_adapter(place)),
-            }
-        }
-        match <[_; 1]>::try_from(sinks) {
-            Ok([sink]) => Ok(sink),
-            Err(_) => Err(Report::new(Code::ConfigUnsupported, "this build writes to one audit sink", NOTHING_DONE)
-                .hint("leave one `file:` sink in `audit.sinks`")),
-        }
-    }
-
-    /// Claims a set for this process. The lock ends with the value.
-    ///
-    /// # Errors
-    /// If another process of this machine works on it.
-    pub(crate) async fn hold(&self, set: &str) -> Result<RunLock, Report> {
-        let journal = self.journal()?;
-        let deadline = Deadline::after(self.limits.call);
-        journal.hold(set, deadline).await.map_err(|error| {
-            let state = "this run has changed nothing; the other worker says what is true when it ends";
-            Report::of_port(Port::Journal, set, &error, if error.kind == Kind::Conflict { state } else { NOTHING_DONE })
-        })
     }
 
     /// Opens a set: reads what its secrets publish, and prepares everything without connecting to a database.
@@ -182,27 +168,43 @@ impl Composer {
         Ok(OpenSet {
             databases,
             secrets,
-            journal: Arc::new(self.journal()?) as Arc<dyn Journal>,
-            audit: self.audit()?,
+            journal: self.journal()?,
+            audit: self.trail().await?,
             clock: Arc::clone(&self.clock),
             randomness: Arc::new(SystemRandomness),
             who: who(),
             lease,
             undo: Undo::Required,
+            admins: Vec::new(),
             config: set,
         })
     }
 
+    /// The store of a secret of a set.
+    ///
+    /// # Errors
+    /// If credentials cannot be published there, or there is no access to its cloud.
+    pub(crate) fn store(&self, set: &RotationSet, secret: &Reference) -> Result<Arc<dyn SecretStore>, Report> {
+        match secret {
+            Reference::AwsSm { id, .. } => {
+                let store = SecretsManagerStore::new(self.aws.clone(), id, &set.name);
+                let contract = self.contract.as_ref().filter(|(bound, _)| bound == secret);
+                Ok(match contract {
+                    Some((_, contract)) => Arc::new(store.under_contract(contract.clone())),
+                    None => Arc::new(store),
+                })
+            }
+            Reference::OciVault { ocid, .. } => Ok(Arc::new(OciVaultStore::new(self.oci.clone()?, ocid))),
+            Reference::AwsSsm { .. } | Reference::Env { .. } | Reference::File { .. } => {
+                let what = format!("{secret}: credentials cannot be published there");
+                Err(Report::new(Code::ConfigValue, what, NOTHING_DONE))
+            }
+        }
+    }
+
     async fn look(&self, set: &RotationSet, secret: &Secret, rule: FormatRule) -> Result<Look, Report> {
         let place = secret.store.to_string();
-        let store: Arc<dyn SecretStore> = match &secret.store {
-            Reference::AwsSm { id, .. } => Arc::new(SecretsManagerStore::new(self.aws.clone(), id, &set.name)),
-            Reference::OciVault { ocid, .. } => Arc::new(OciVaultStore::new(self.oci.clone()?, ocid)),
-            Reference::AwsSsm { .. } | Reference::Env { .. } | Reference::File { .. } => {
-                let what = format!("{place}: credentials cannot be published there");
-                return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE));
-            }
-        };
+        let store = self.store(set, &secret.store)?;
         let current = store.current(Deadline::after(self.limits.call)).await;
         let current = current.map_err(|error| Report::of_port(Port::Store, &place, &error, NOTHING_DONE))?;
         let of_document = |error| Report::of_document(&place, &error, NOTHING_DONE);
@@ -231,11 +233,7 @@ impl Composer {
             Some(reference) => Some(self.read(reference).await?.expose().as_bytes().to_vec()),
         };
         if database.engine == Engine::Oracle {
-            if std::env::var_os(oracle::PACKET_DUMP).is_some() {
-                let what = format!("{place}: {} is set: the driver would print every packet", oracle::PACKET_DUMP);
-                return Err(Report::new(Code::ConfigValue, what, NOTHING_DONE).hint("unset it"));
-            }
-            let wallet = self.wallet(&place, database).await?;
+            let wallet = wallet::open(self, &place, database).await?;
             let clock = Arc::clone(&self.clock);
             let parts = oracle::Parts { place: &place, credential, wallet, private_pem, clock };
             return Ok(Arc::new(oracle::database(database, parts)?));
@@ -259,32 +257,6 @@ impl Composer {
         let adapter = PostgresDatabase::new(config);
         let adapter = adapter.map_err(|error| Report::of_port(Port::Database, &place, &error, NOTHING_DONE))?;
         Ok(Arc::new(adapter))
-    }
-
-    /// The wallet of an Oracle database, fetched into memory.
-    async fn wallet(
-        &self,
-        place: &str,
-        database: &dizzy_host::config::Database,
-    ) -> Result<Option<dizzy_oracle::Wallet>, Report> {
-        let Some(wallet) = &database.wallet else { return Ok(None) };
-        let password = match &database.wallet_password {
-            None => None,
-            Some(reference) => Some(oracle::password(&self.read(reference).await?)),
-        };
-        let opened = match wallet {
-            Wallet::Reference(Reference::File { path }) => oracle::from_path(path, password.as_ref()),
-            Wallet::Object { namespace, bucket, object } => {
-                let (namespace, bucket, name) = (namespace.clone(), bucket.clone(), object.clone());
-                let storage = ObjectStorage::new(self.oci.clone()?);
-                let path = ObjectPath { namespace, bucket, name };
-                oracle::from_object(&storage, &path, password.as_ref(), Deadline::after(self.limits.call)).await
-            }
-            Wallet::Generated { .. } | Wallet::Reference(_) => return Err(oracle::no_source(place, wallet)),
-        };
-        opened
-            .map(Some)
-            .map_err(|error| Report::of_port(Port::Reference, &format!("{place}: wallet"), &error, NOTHING_DONE))
     }
 
     /// Reads what a reference points at.
@@ -319,6 +291,18 @@ impl Composer {
     }
 }
 
+/// AWS's own environment variables, as far as they were taken out of the environment; the SDK finds the rest by itself.
+fn aws_settings() -> AwsSettings {
+    let secret = environment::text("AWS_SECRET_ACCESS_KEY").or_else(|| environment::text("SECRET_ACCESS_KEY"));
+    match (environment::text("AWS_ACCESS_KEY_ID"), secret.map(Zeroizing::new)) {
+        (Some(id), Some(secret)) => {
+            let token = environment::text("AWS_SESSION_TOKEN").map(Zeroizing::new);
+            AwsSettings::default().with_keys(&id, &secret, token.as_ref().map(|token| token.as_str()))
+        }
+        _ => AwsSettings::default(),
+    }
+}
+
 struct Look {
     store: Arc<dyn SecretStore>,
     id: dizzy_host::port::VersionId,
@@ -340,15 +324,16 @@ fn covers(set: &RotationSet, secret: &Secret, format: Format) -> Vec<usize> {
     }
 }
 
-fn no_adapter(place: &Place) -> Report {
-    Report::new(Code::ConfigUnsupported, format!("this build has no adapter for {place}"), NOTHING_DONE)
-        .hint("use a `file:` folder")
-}
-
 /// Host and process, for people who read the register.
 fn who() -> String {
     let name = rustix::system::uname();
     format!("{}/{}", name.nodename().to_string_lossy(), std::process::id())
+}
+
+/// What reads the key to OCI: every reader but OCI's own.
+fn keys(aws: &AwsClients) -> Arc<dyn SecretReader> {
+    let env = EnvFileReader::new(environment::variable);
+    Arc::new(Readers { aws: AwsSecretReader::new(aws.clone()), oci: None, env })
 }
 
 /// Every reader of references in this build.

@@ -4,9 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use dizzy_host::{
     config::{Oci, OciAuth as Auth},
-    port::{Clock, SystemRandomness},
+    port::{Clock, SecretReader, SystemRandomness},
 };
-use dizzy_oci::{DEFAULT_PROFILE, OciAuth, OciClients, OciEndpoints, OciSettings, Pace, ResourcePrincipal};
+use dizzy_oci::{
+    ApiKeySource, DEFAULT_PROFILE, OciAuth, OciClients, OciEndpoints, OciSettings, Pace, ResourcePrincipal,
+};
 
 use crate::{
     code::{Code, Port},
@@ -24,8 +26,9 @@ pub(super) fn clients(
     config: &Oci,
     variable: impl Fn(&str) -> Option<String>,
     clock: Arc<dyn Clock>,
+    keys: Arc<dyn SecretReader>,
 ) -> Result<OciClients, Report> {
-    let auth = identity(config.auth, &variable)?;
+    let auth = identity(config, &variable, keys)?;
     let endpoint = |name: &str, configured: &Option<String>| {
         variable(&format!("OCI_ENDPOINT_{name}")).or_else(|| configured.clone())
     };
@@ -37,6 +40,7 @@ pub(super) fn clients(
             secrets: endpoint("SECRETS", &config.secrets),
             vaults: endpoint("VAULTS", &config.vaults),
             object_storage: endpoint("OBJECTSTORAGE", &config.objectstorage),
+            database: endpoint("DATABASE", &config.database),
         },
         extra_roots: None,
         clock,
@@ -46,9 +50,13 @@ pub(super) fn clients(
 }
 
 /// Who signs: a function has an identity of its own; everywhere else there is OCI's configuration file.
-fn identity(auth: Auth, variable: impl Fn(&str) -> Option<String>) -> Result<OciAuth, Report> {
+fn identity(
+    config: &Oci,
+    variable: impl Fn(&str) -> Option<String>,
+    keys: Arc<dyn SecretReader>,
+) -> Result<OciAuth, Report> {
     let in_function = variable("OCI_RESOURCE_PRINCIPAL_VERSION").is_some();
-    match auth {
+    match config.auth {
         Auth::ResourcePrincipal => return resource_principal(variable),
         Auth::Auto if in_function => return resource_principal(variable),
         Auth::Auto | Auth::Config => {}
@@ -57,6 +65,9 @@ fn identity(auth: Auth, variable: impl Fn(&str) -> Option<String>) -> Result<Oci
             return Err(Report::new(Code::ConfigUnsupported, what, NOTHING_DONE)
                 .hint("auth = \"config\", with a profile in ~/.oci/config"));
         }
+    }
+    if let Some(reference) = &config.key {
+        return Ok(OciAuth::Fetched(ApiKeySource::new(keys, reference.clone())));
     }
     let home = variable("HOME").map(PathBuf::from);
     let file = variable("OCI_CONFIG_FILE").map(PathBuf::from).or_else(|| home.as_ref().map(|h| h.join(CONFIG_FILE)));

@@ -1,15 +1,12 @@
 //! An Oracle database, put together: its wallet fetched into memory, its service named, nothing connected yet.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use dizzy_host::{
-    config::{Database as Configured, Wallet as Place},
+    config::Database as Configured,
     document::Credential,
-    port::{Clock, Deadline, Kind, PortError, PortResult, SystemRandomness},
-    reference::Reference,
-    secret::{Password, SecretText},
+    port::{Clock, SystemRandomness},
 };
-use dizzy_oci::{ObjectPath, ObjectStorage};
 use dizzy_oracle::{Limits, OracleConfig, OracleDatabase, PublicRoots, Roots, Service, Wallet};
 
 use crate::{
@@ -19,10 +16,6 @@ use crate::{
 
 /// Oracle's usual port for TLS, where neither the configuration nor the secret says another.
 const TLS_PORT: u16 = 2484;
-/// With this variable the driver prints all that goes over the wire, statements and proofs of passwords included.
-pub(super) const PACKET_DUMP: &str = "RSO_DEBUG_PACKETS";
-/// Largest wallet that is fetched, in bytes. An Autonomous Database's has some 25 KiB.
-const WALLET_LIMIT: usize = 1 << 20;
 
 /// What a database is made of, besides its configuration.
 pub(super) struct Parts<'a> {
@@ -81,59 +74,4 @@ fn service(config: &Configured, credential: &Credential) -> Option<Service> {
         (Some(_), None) => None,
         (None, _) => credential.service.clone().map(Service::Named),
     }
-}
-
-/// A wallet that is a file or a folder of this machine.
-///
-/// # Errors
-/// If it cannot be read or opened.
-pub(super) fn from_path(path: &str, password: Option<&Password>) -> PortResult<Wallet> {
-    let path = Path::new(path);
-    if path.is_dir() {
-        return Wallet::from_folder(path, password);
-    }
-    let what = || format!("read the wallet {}", path.display());
-    let file = std::fs::File::open(path).map_err(|error| {
-        let kind = if error.kind() == std::io::ErrorKind::NotFound { Kind::NotFound } else { Kind::Io };
-        PortError::refused(kind, what()).with_code(error.kind().to_string())
-    })?;
-    let mut bytes = zeroize::Zeroizing::new(Vec::new());
-    let limit = u64::try_from(WALLET_LIMIT).unwrap_or(u64::MAX);
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, limit + 1), &mut bytes)
-        .map_err(|error| PortError::refused(Kind::Io, what()).with_code(error.kind().to_string()))?;
-    if bytes.len() > WALLET_LIMIT {
-        let error = PortError::refused(Kind::Malformed, what());
-        return Err(error.with_hint(format!("it is larger than {WALLET_LIMIT} bytes: is it a wallet?")));
-    }
-    if bytes.starts_with(b"-----") { Wallet::from_pem(&bytes, password) } else { Wallet::from_zip(&bytes, password) }
-}
-
-/// A wallet that is an object.
-///
-/// # Errors
-/// If it cannot be fetched or opened.
-pub(super) async fn from_object(
-    storage: &ObjectStorage,
-    path: &ObjectPath,
-    password: Option<&Password>,
-    deadline: Deadline,
-) -> PortResult<Wallet> {
-    let object = storage.get(path, WALLET_LIMIT, deadline).await?;
-    Wallet::from_zip(&object.content, password)
-}
-
-/// The wallet's password as the secret has it.
-pub(super) fn password(text: &SecretText) -> Password {
-    Password::new(text.expose().to_owned())
-}
-
-/// A source of wallets that this build does not have.
-pub(super) fn no_source(place: &str, wallet: &Place) -> Report {
-    let what = match wallet {
-        Place::Generated { .. } => format!("{place}: this build cannot have a wallet generated"),
-        Place::Object { .. } | Place::Reference(Reference::File { .. }) => format!("{place}: the wallet"),
-        Place::Reference(reference) => format!("{place}: this build cannot read a wallet from {reference}"),
-    };
-    Report::new(Code::ConfigUnsupported, what, NOTHING_DONE)
-        .hint("use `file:PATH` (a zip or a folder) or `oci://NAMESPACE/BUCKET/OBJECT`")
 }

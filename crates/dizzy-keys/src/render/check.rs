@@ -85,6 +85,14 @@ impl CheckReport {
     /// [`Code::CheckFailed`] if a rotation would not start; [`Code::Output`] if the result cannot be written.
     pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
         render::show(output, self)?;
+        self.verdict()
+    }
+
+    /// How to exit.
+    ///
+    /// # Errors
+    /// [`Code::CheckFailed`] if a rotation would not start.
+    pub fn verdict(&self) -> Result<Exit, Report> {
         if self.passes() {
             return Ok(Exit::Done);
         }

@@ -3,11 +3,13 @@
 //! The text form and the JSON form are API: snapshots hold them. No struct here has a field that could hold a secret: names,
 //! generations, version ids, times and sentences of ours only.
 
+pub mod audit;
 pub mod check;
 pub mod moment;
 pub mod plan;
 pub mod prepare;
 pub mod progress;
+pub mod revoke;
 pub mod rotate;
 pub mod status;
 mod text;
@@ -70,6 +72,15 @@ pub fn print(bytes: &[u8]) -> Result<(), Report> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(unwritable(&error)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// A result as the document that `--output json` prints.
+///
+/// # Errors
+/// As [`show`].
+pub fn document<V: View>(view: &V) -> Result<Value, Report> {
+    let document = Document { kind: V::KIND, v: VERSION, view, derived: view.derived() };
+    serde_json::to_value(&document).map_err(|error| unwritable(&error.into()))
 }
 
 /// A result as it is written.

@@ -1,13 +1,17 @@
-//! One line on standard error that says what is being done, on a terminal only.
+//! What is being done, on standard error, on a terminal only: one line that changes; with several sets, a line for each that ends.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use crate::args::{Global, Output};
 
-/// The progress line.
+/// The progress of a command.
 #[derive(Debug)]
 pub struct Progress {
     shown: bool,
+    ended: AtomicUsize,
 }
 
 /// Back to the start of the line, and clear it.
@@ -16,18 +20,31 @@ const CLEAR: &str = "\r\x1b[2K";
 const MAX_CHARS: usize = 76;
 
 impl Progress {
-    /// A line if standard error is a terminal, the result is for people, and no log lines are asked for; else nothing ever.
+    /// Lines if standard error is a terminal, the result is for people, and no log lines are asked for; else nothing ever.
     #[must_use]
     pub fn new(global: &Global) -> Self {
         let wanted = global.output == Output::Text && global.verbose == 0;
-        Self { shown: wanted && io::stderr().is_terminal() }
+        Self { shown: wanted && io::stderr().is_terminal(), ended: AtomicUsize::new(0) }
     }
 
     /// Shows what is being done: `orders: verify rds`.
     pub fn show(&self, what: &str) {
         if self.shown {
-            let text: String = what.chars().take(MAX_CHARS).collect();
+            let ended = match self.ended.load(Ordering::Relaxed) {
+                0 => String::new(),
+                number => format!("[{number} done] "),
+            };
+            let text: String = ended.chars().chain(what.chars()).take(MAX_CHARS).collect();
             write(&format!("{CLEAR}{text}"));
+        }
+    }
+
+    /// Leaves a line about a set that has ended, one of several.
+    pub fn ended(&self, what: &str) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        if self.shown {
+            let text: String = what.chars().take(MAX_CHARS).collect();
+            write(&format!("{CLEAR}{text}\n"));
         }
     }
 

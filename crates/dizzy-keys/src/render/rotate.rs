@@ -15,13 +15,32 @@ use crate::{args::Output, code::Exit, render, report::Report};
 /// What `rotate` did.
 #[derive(Clone, Debug, Serialize)]
 pub struct RotateReport {
-    /// One per set, in the order in which they were rotated.
+    /// One per set, in the order in which they were asked for.
     pub sets: Vec<RotateRow>,
+    /// What it means if there is none; not shown in JSON.
+    #[serde(skip)]
+    pub none: Nothing,
+}
+
+/// Why no set was worked on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Nothing {
+    /// No set of this part exists.
+    InPart,
+    /// None is due.
+    IsDue,
 }
 
 /// What `recover` did.
 #[derive(Clone, Debug, Serialize)]
 pub struct RecoverReport {
+    /// One per set.
+    pub sets: Vec<RotateRow>,
+}
+
+/// What `revoke` did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RevokeReport {
     /// One per set.
     pub sets: Vec<RotateRow>,
 }
@@ -43,8 +62,22 @@ pub struct RotateRow {
     pub billable_calls: Option<u64>,
     /// Which credentials log in, as far as known.
     pub working: Vec<Working>,
+    /// After a revoke: what became of the sessions that were opened with what it revoked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<EndedSessions>,
     /// The error, if there is one; its text names the set.
     pub error: Option<Report>,
+}
+
+/// The older sessions of one user.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndedSessions {
+    /// The database.
+    pub database: String,
+    /// The user.
+    pub user: String,
+    /// How many were ended; `None` if they could not be.
+    pub ended: Option<u32>,
 }
 
 /// A user whose password is known to work.
@@ -70,6 +103,8 @@ pub enum Outcome {
     Held,
     /// There was nothing to do.
     Nothing,
+    /// Everything that was published before is refused everywhere, and was tried.
+    Revoked,
     /// The next generation is published, and every published credential was seen to log in.
     Rotated,
     /// It was undone: the old generation is published and works.
@@ -84,7 +119,7 @@ impl Outcome {
     /// Whether a reader will ask which credentials work.
     const fn leaves_a_question(self) -> bool {
         match self {
-            Self::Failed | Self::Held | Self::Nothing | Self::Rotated => false,
+            Self::Failed | Self::Held | Self::Nothing | Self::Revoked | Self::Rotated => false,
             Self::RolledBack | Self::Stuck | Self::Unfinished => true,
         }
     }
@@ -94,6 +129,7 @@ impl Outcome {
             Self::Failed => Tone::Bad.paint("FAILED"),
             Self::Held => Tone::Warn.paint("held by another worker"),
             Self::Nothing => Tone::Faint.paint("nothing to do"),
+            Self::Revoked => Tone::Good.paint("revoked"),
             Self::Rotated => Tone::Good.paint("rotated"),
             Self::RolledBack => Tone::Warn.paint("ROLLED BACK"),
             Self::Stuck => Tone::Bad.paint("STUCK"),
@@ -102,11 +138,25 @@ impl Outcome {
     }
 }
 
+impl RotateRow {
+    /// The row in one line, for the moment at which the set ends.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{}: {} ({})", self.set, self.outcome.word(), length(self.ms))
+    }
+}
+
 impl RotateReport {
     /// The exit code: that of the worst set.
     #[must_use]
     pub fn exit(&self) -> Exit {
         worst(&self.sets)
+    }
+
+    /// The error that decides the exit code.
+    #[must_use]
+    pub fn worst(&self) -> Option<&Report> {
+        worst_error(&self.sets)
     }
 
     /// Shows the result, tells each set's error, and says how to exit.
@@ -127,6 +177,12 @@ impl RecoverReport {
         worst(&self.sets)
     }
 
+    /// The error that decides the exit code.
+    #[must_use]
+    pub fn worst(&self) -> Option<&Report> {
+        worst_error(&self.sets)
+    }
+
     /// As [`RotateReport::conclude`].
     ///
     /// # Errors
@@ -138,11 +194,61 @@ impl RecoverReport {
     }
 }
 
+impl RevokeReport {
+    /// The error that decides the exit code.
+    #[must_use]
+    pub fn worst(&self) -> Option<&Report> {
+        worst_error(&self.sets)
+    }
+
+    /// The exit code: that of the worst set.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        worst(&self.sets)
+    }
+
+    /// As [`RotateReport::conclude`].
+    ///
+    /// # Errors
+    /// As [`RotateReport::conclude`].
+    pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
+        render::show(output, self)?;
+        tell(&self.sets, output);
+        Ok(self.exit())
+    }
+}
+
+impl View for RevokeReport {
+    const KIND: &'static str = "revoke";
+
+    fn text(&self, text: &mut Text) {
+        show(&self.sets, "No set was named.", text);
+        for row in &self.sets {
+            for sessions in row.sessions.iter().filter(|sessions| sessions.ended != Some(0)) {
+                let what = match sessions.ended {
+                    Some(1) => "1 older session ended".to_owned(),
+                    Some(count) => format!("{count} older sessions ended"),
+                    None => Tone::Warn.paint("older sessions could not be ended"),
+                };
+                text.line(format_args!("{}: {} on {}: {what}", row.set, sessions.user, sessions.database));
+            }
+        }
+    }
+
+    fn derived(&self) -> BTreeMap<&'static str, Value> {
+        BTreeMap::from([("exit", json!(self.exit().number()))])
+    }
+}
+
 impl View for RotateReport {
     const KIND: &'static str = "rotate";
 
     fn text(&self, text: &mut Text) {
-        show(&self.sets, "No set is due.", text);
+        let none = match self.none {
+            Nothing::InPart => "No set is in this part.",
+            Nothing::IsDue => "No set is due.",
+        };
+        show(&self.sets, none, text);
     }
 
     fn derived(&self) -> BTreeMap<&'static str, Value> {
@@ -163,8 +269,11 @@ impl View for RecoverReport {
 }
 
 fn worst(sets: &[RotateRow]) -> Exit {
-    let errors = sets.iter().filter_map(|row| row.error.as_ref()).map(Report::exit_code);
-    errors.max().unwrap_or(Exit::Done)
+    worst_error(sets).map_or(Exit::Done, Report::exit_code)
+}
+
+fn worst_error(sets: &[RotateRow]) -> Option<&Report> {
+    sets.iter().filter_map(|row| row.error.as_ref()).max_by_key(|error| error.exit_code())
 }
 
 /// Errors go to standard error, each in the form of all errors; in JSON the document has them too.

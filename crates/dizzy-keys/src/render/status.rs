@@ -40,8 +40,17 @@ pub struct StatusRow {
     pub due_at: Option<Moment>,
     /// How the last rotation ended.
     pub last: Option<Last>,
+    /// Runs that failed since the last one that rotated.
+    pub failures: Option<Failures>,
+    /// When a scheduled run tries again what has failed, if it is due or unfinished.
+    pub retry_at: Option<Moment>,
+    /// Whether so many runs have failed in a row that no scheduled run tries any more.
+    pub given_up: bool,
     /// Who works on it at this moment, and until when its lease runs.
     pub owner: Option<Owner>,
+    /// The newest generation that is to be revoked and may still log in somewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoking: Option<u64>,
     /// Credentials that expire on the server by themselves.
     pub expiries: Vec<Expiry>,
     /// What needs attention, in sentences of ours.
@@ -76,6 +85,19 @@ pub enum Last {
     Finished,
     /// It was undone.
     RolledBack,
+    /// It could go neither on nor back.
+    Stuck,
+}
+
+/// Runs that failed, one after the other.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failures {
+    /// How many.
+    pub in_a_row: u32,
+    /// When the last of them ended.
+    pub last_at: Moment,
+    /// The code of its error.
+    pub code: String,
 }
 
 /// A worker.
@@ -96,6 +118,8 @@ pub struct Expiry {
     pub user: String,
     /// When.
     pub at: Moment,
+    /// Whether a rotation gives the new password a new life. If not, only an administrator can move the date.
+    pub renewed: bool,
 }
 
 impl Phase {
@@ -130,36 +154,96 @@ impl StatusRow {
     }
 }
 
+/// The exact next command for a set, and why. Ordered from the most to the least urgent.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Next {
+    /// Its register cannot be read.
+    Check,
+    /// It is stuck.
+    Unstick,
+    /// It has been given up.
+    GivenUp,
+    /// It is unfinished, and nobody is at it.
+    Recover,
+    /// It has no register.
+    Prepare,
+    /// It has failed, and is tried again by itself.
+    Failing,
+    /// It is due.
+    Due,
+}
+
+impl Next {
+    const fn of(row: &StatusRow, is_due: bool, is_held: bool) -> Option<Self> {
+        match row.phase {
+            Phase::Unreadable => Some(Self::Check),
+            Phase::Stuck => Some(Self::Unstick),
+            Phase::Absent => Some(Self::Prepare),
+            Phase::Abort | Phase::Commit | Phase::Intent if is_held => None,
+            Phase::Abort | Phase::Commit | Phase::Intent => Some(Self::Recover),
+            Phase::Idle if row.revoking.is_some() && is_held => None,
+            Phase::Idle if row.revoking.is_some() => Some(Self::Recover),
+            Phase::Idle if row.given_up => Some(Self::GivenUp),
+            Phase::Idle if is_due && row.retry_at.is_some() => Some(Self::Failing),
+            Phase::Idle if is_due => Some(Self::Due),
+            Phase::Idle => None,
+        }
+    }
+
+    /// The command for these sets.
+    fn command(self, program: &str, sets: &str) -> String {
+        match self {
+            Self::Check | Self::Failing | Self::GivenUp => format!("{program} check {sets}"),
+            Self::Unstick | Self::Recover => format!("{program} recover {sets}"),
+            Self::Prepare => format!("{program} prepare {sets}"),
+            Self::Due => format!("{program} rotate --due"),
+        }
+    }
+
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Check => "says why the register cannot be read",
+            Self::Unstick => "tries again, and says which passwords work if it cannot",
+            Self::GivenUp => "says what stops it; scheduled runs have given up, so `rotate` it by name then",
+            Self::Recover => "finishes what was begun",
+            Self::Prepare => "creates what the set needs; `check` looks first",
+            Self::Failing => "says what stops it; a scheduled run tries again by itself, `rotate` by name at once",
+            Self::Due => "rotates what is due, within its window",
+        }
+    }
+}
+
+/// Sets that a command names before it says how many more there are.
+const MOST_NAMED: usize = 10;
+
 impl StatusReport {
     /// The exact next command, and why; `None` if there is nothing to do.
     #[must_use]
     pub fn next(&self) -> Option<(String, &'static str)> {
-        let program = &self.program;
-        let first = |wanted: &dyn Fn(&StatusRow) -> bool| self.sets.iter().find(|row| wanted(row)).map(|row| &row.set);
-        if let Some(set) = first(&|row| row.phase == Phase::Unreadable) {
-            return Some((format!("{program} check {set}"), "says why the register cannot be read"));
+        let next = self.nexts().into_keys().next()?;
+        let row = self.sets.iter().find(|row| self.next_of(row) == Some(next))?;
+        Some((next.command(&self.program, &row.set), next.why()))
+    }
+
+    fn next_of(&self, row: &StatusRow) -> Option<Next> {
+        Next::of(row, row.is_due(self.at), row.is_held(self.at))
+    }
+
+    /// The sets of each command, the most urgent command first.
+    fn nexts(&self) -> BTreeMap<Next, Vec<&str>> {
+        let mut nexts: BTreeMap<Next, Vec<&str>> = BTreeMap::new();
+        for row in &self.sets {
+            if let Some(next) = self.next_of(row) {
+                nexts.entry(next).or_default().push(&row.set);
+            }
         }
-        if let Some(set) = first(&|row| row.phase == Phase::Stuck) {
-            return Some((
-                format!("{program} recover {set}"),
-                "tries again, and says which passwords work if it cannot",
-            ));
-        }
-        let unfinished = |row: &StatusRow| matches!(row.phase, Phase::Abort | Phase::Commit | Phase::Intent);
-        if let Some(set) = first(&|row| unfinished(row) && !row.is_held(self.at)) {
-            return Some((format!("{program} recover {set}"), "finishes what was begun"));
-        }
-        if let Some(set) = first(&|row| row.phase == Phase::Absent) {
-            return Some((format!("{program} prepare {set}"), "creates what the set needs; `check` looks first"));
-        }
-        if first(&|row| row.phase == Phase::Idle && row.is_due(self.at)).is_some() {
-            return Some((format!("{program} rotate --due"), "rotates what is due, within its window"));
-        }
-        None
+        nexts
     }
 
     fn quiet(&self) -> String {
-        if let Some(row) = self.sets.iter().find(|row| row.is_held(self.at) && row.phase != Phase::Idle) {
+        if let Some(row) =
+            self.sets.iter().find(|row| row.is_held(self.at) && (row.phase != Phase::Idle || row.revoking.is_some()))
+        {
             // A lease outlives its worker by half a minute, and a register cannot tell.
             let (program, set) = (&self.program, &row.set);
             return format!("Nothing to do: a worker is at it ({set}). If it is dead: {program} recover {set}");
@@ -179,8 +263,10 @@ impl View for StatusReport {
         text.table(&["SET", "PHASE", "GENERATION", "AGE", "DUE", "LAST", "WORKER"], &rows);
         for row in &self.sets {
             for expiry in &row.expiries {
+                let renewed = if expiry.renewed { "" } else { "; a rotation does not move that" };
+                let word = if expiry.at <= self.at { "expired" } else { "expires" };
                 text.line(format_args!(
-                    "{}: {} on {} expires {} ({})",
+                    "{}: {} on {} {word} {} ({}){renewed}",
                     row.set,
                     expiry.user,
                     expiry.database,
@@ -188,26 +274,55 @@ impl View for StatusReport {
                     expiry.at
                 ));
             }
+            if let Some(failures) = &row.failures {
+                text.line(format_args!("{} {}: {}", Tone::Warn.paint("!"), row.set, self.about(row, failures)));
+            }
             for attention in &row.attention {
                 text.line(format_args!("{} {}: {attention}", Tone::Warn.paint("!"), row.set));
             }
         }
         text.line("");
-        match self.next() {
-            None => text.line(self.quiet()),
-            Some((command, why)) => {
-                text.line(format_args!("Next: {}", Tone::Strong.paint(&command)));
-                text.line(format_args!("      {why}"));
-            }
+        let nexts = self.nexts();
+        if nexts.is_empty() {
+            text.line(self.quiet());
+        }
+        for (next, sets) in nexts {
+            let named = sets.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(" ");
+            let more = match sets.len().checked_sub(MOST_NAMED) {
+                None | Some(0) => String::new(),
+                Some(more) => format!(" (and {more} more sets)"),
+            };
+            let command = next.command(&self.program, &named);
+            text.line(format_args!("Next: {}{more}", Tone::Strong.paint(&command)));
+            text.line(format_args!("      {}", next.why()));
         }
     }
 
     fn derived(&self) -> BTreeMap<&'static str, Value> {
-        BTreeMap::from([("next", json!(self.next().map(|(command, _)| command)))])
+        let of_sets = self.sets.iter().filter_map(|row| {
+            let next = self.next_of(row)?;
+            Some((row.set.clone(), json!(next.command(&self.program, &row.set))))
+        });
+        let of_sets: serde_json::Map<String, Value> = of_sets.collect();
+        BTreeMap::from([
+            ("next", json!(self.next().map(|(command, _)| command))),
+            ("next_of_sets", Value::Object(of_sets)),
+        ])
     }
 }
 
 impl StatusReport {
+    fn about(&self, row: &StatusRow, failures: &Failures) -> String {
+        let runs = if failures.in_a_row == 1 { "a run has failed" } else { "runs in a row have failed" };
+        let number = if failures.in_a_row == 1 { String::new() } else { format!("{} ", failures.in_a_row) };
+        let then = match row.retry_at {
+            _ if row.given_up => "; scheduled runs try no more".to_owned(),
+            Some(retry) => format!("; a scheduled run tries again {}", retry.relative(self.at)),
+            None => String::new(),
+        };
+        format!("{number}{runs}, the last {} with {}{then}", failures.last_at.relative(self.at), failures.code)
+    }
+
     fn cells(&self, row: &StatusRow) -> Vec<String> {
         let generation = match (row.generation, row.next_generation) {
             (None, None) => "-".to_owned(),
@@ -225,7 +340,10 @@ impl StatusReport {
             None => "-",
             Some(Last::Finished) => "finished",
             Some(Last::RolledBack) => "rolled back",
+            Some(Last::Stuck) => "stuck",
         };
+        let last =
+            row.failures.as_ref().map_or_else(|| last.to_owned(), |failures| format!("failed {}", failures.code));
         let owner = row.owner.as_ref().filter(|_| row.is_held(self.at)).map(|owner| owner.who.clone());
         vec![
             row.set.clone(),
@@ -233,7 +351,7 @@ impl StatusReport {
             generation,
             row.rotated_at.map_or_else(|| "-".to_owned(), age),
             due,
-            last.to_owned(),
+            last,
             owner.unwrap_or_default(),
         ]
     }

@@ -7,8 +7,8 @@ use super::{
     moment::Moment,
     plan::{Lockout, PlanView, PlannedDatabase, PlannedStep, Undo},
     prepare::{PrepareReport, PrepareRow, PrepareScript, PrepareState},
-    rotate::{Outcome, RecoverReport, RotateReport, RotateRow, Working},
-    status::{Expiry, Last, Owner, Phase, StatusReport, StatusRow},
+    rotate::{Nothing, Outcome, RecoverReport, RotateReport, RotateRow, Working},
+    status::{Expiry, Failures, Last, Owner, Phase, StatusReport, StatusRow},
     verify::{LoginResult, LoginRow, VerifiedSet, VerifyReport},
     *,
 };
@@ -34,14 +34,22 @@ fn row(set: &str, phase: Phase) -> StatusRow {
         set: set.to_owned(),
         phase,
         generation: Some(7),
+        revoking: None,
         next_generation: None,
         rotated_at: Some(at(-30 * 24)),
         due_at: Some(at(5)),
         last: Some(Last::Finished),
+        failures: None,
+        retry_at: None,
+        given_up: false,
         owner: None,
         expiries: Vec::new(),
         attention: Vec::new(),
     }
+}
+
+fn failed(in_a_row: u32) -> Failures {
+    Failures { in_a_row, last_at: Moment(NOW.plus_ms(-300_000)), code: "DK-211".to_owned() }
 }
 
 fn status(sets: Vec<StatusRow>) -> StatusReport {
@@ -56,11 +64,21 @@ fn status_shows_every_phase_and_ends_with_the_next_command() {
     let due = StatusRow {
         due_at: Some(at(-2)),
         last: Some(Last::RolledBack),
-        expiries: vec![Expiry { database: "rds".to_owned(), user: "orders_b".to_owned(), at: at(48) }],
+        expiries: vec![Expiry { database: "rds".to_owned(), user: "orders_b".to_owned(), at: at(48), renewed: false }],
         attention: vec!["orders_b still has 2 sessions".to_owned()],
         ..row("orders", Phase::Idle)
     };
-    let report = status(vec![commit, absent, due]);
+    let failing = StatusRow {
+        due_at: Some(at(-1)),
+        failures: Some(failed(3)),
+        retry_at: Some(at(1)),
+        expiries: vec![Expiry { database: "adb".to_owned(), user: "PAY".to_owned(), at: at(-3), renewed: true }],
+        ..row("payments", Phase::Idle)
+    };
+    let given_up =
+        StatusRow { due_at: Some(at(-9)), failures: Some(failed(12)), given_up: true, ..row("users", Phase::Idle) };
+    let stuck = StatusRow { last: Some(Last::Stuck), failures: Some(failed(1)), ..row("zeta", Phase::Stuck) };
+    let report = status(vec![commit, absent, due, failing, given_up, stuck]);
     insta::assert_snapshot!("status_text", text(&report));
     insta::assert_snapshot!("status_json", json(&report));
 }
@@ -86,6 +104,15 @@ fn the_next_command_is_the_most_urgent_one() {
     assert_eq!(next(vec![StatusRow { due_at: Some(at(-1)), ..idle() }]).0, command("rotate --due"));
     assert_eq!(next(vec![intent(), row("c", Phase::Stuck)]).0, command("recover c"));
     assert_eq!(next(vec![row("c", Phase::Stuck), row("d", Phase::Unreadable)]).0, command("check d"));
+    let due = || StatusRow { due_at: Some(at(-1)), ..idle() };
+    let failing = StatusRow { retry_at: Some(at(1)), ..due() };
+    assert_eq!(next(vec![due(), StatusRow { set: "f".to_owned(), ..failing }]).0, command("check f"));
+    let waiting = StatusRow { due_at: Some(at(9)), failures: Some(failed(2)), ..idle() };
+    assert_eq!(next(vec![waiting]).0, None, "it has failed, and nothing is asked for");
+    assert_eq!(next(vec![StatusRow { given_up: true, ..due() }, row("c", Phase::Absent)]).0, command("check a"));
+    let many = (1..=12).map(|n| row(&format!("s{n}"), Phase::Absent)).collect();
+    let told = text(&status(many));
+    assert!(told.contains("Next: dizzy-keys prepare s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 (and 2 more sets)\n"), "{told}");
     assert_eq!(next(vec![row("c", Phase::Absent), intent()]).0, command("recover b"));
     assert_eq!(next(vec![row("c", Phase::Absent), idle()]).0, command("prepare c"));
 }
@@ -208,6 +235,7 @@ fn rotate_says_how_each_set_ended_and_exits_with_the_worst() {
         lockout_ms: Some(0),
         billable_calls: Some(5),
         working: Vec::new(),
+        sessions: Vec::new(),
         error,
     };
     let state = "g7 is published and works everywhere";
@@ -223,12 +251,14 @@ fn rotate_says_how_each_set_ended_and_exits_with_the_worst() {
     ];
     let sets =
         vec![row("orders", Outcome::Rotated, None), row("billing", Outcome::RolledBack, Some(rolled_back)), last];
-    let report = RotateReport { sets };
+    let report = RotateReport { sets, none: Nothing::IsDue };
     assert_eq!(report.exit(), Exit::Unfinished);
     insta::assert_snapshot!("rotate_text", text(&report));
     insta::assert_snapshot!("rotate_json", json(&report));
-    assert_eq!(RotateReport { sets: Vec::new() }.exit(), Exit::Done);
-    assert_eq!(text(&RotateReport { sets: Vec::new() }), "No set is due.\n");
+    assert_eq!(RotateReport { sets: Vec::new(), none: Nothing::IsDue }.exit(), Exit::Done);
+    assert_eq!(text(&RotateReport { sets: Vec::new(), none: Nothing::IsDue }), "No set is due.\n");
+    let none = RotateReport { sets: Vec::new(), none: Nothing::InPart };
+    assert_eq!(text(&none), "No set is in this part.\n");
     assert_eq!(text(&RecoverReport { sets: Vec::new() }), "No set is unfinished.\n");
 }
 

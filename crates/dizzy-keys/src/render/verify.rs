@@ -71,6 +71,14 @@ impl VerifyReport {
     /// [`Code::Output`] if the result cannot be written.
     pub fn conclude(&self, output: Output) -> Result<Exit, Report> {
         render::show(output, self)?;
+        self.verdict()
+    }
+
+    /// How to exit.
+    ///
+    /// # Errors
+    /// [`Code::PublishedRefused`] if a published credential does not log in, [`Code::NotVerified`] if one could not be tried.
+    pub fn verdict(&self) -> Result<Exit, Report> {
         let total: usize = self.sets.iter().map(|set| set.logins.len()).sum();
         let names = |result| {
             let logins = self.sets.iter().flat_map(|set| set.logins.iter().map(move |login| (set, login)));

@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use dizzy_engine::{Epoch, Generation, Strategy};
 use dizzy_host::{
-    config::Rule,
+    config::{Config, Place, Rule},
     document::SecretDocument,
     driver::{Lease, OpenSet, Undo, objection},
-    port::{Deadline, FenceStamp, Finding, Journal as _, Login, PortError, Severity},
+    port::{Deadline, FenceStamp, Finding, Login, PortError, Severity},
     reference::Reference,
     register::Document,
 };
@@ -34,17 +34,25 @@ const NAME: &str = "register";
 
 pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
     let (composer, names) = composer(global, &args.sets)?;
-    block_on(async {
-        let mut sets = Vec::new();
-        for name in &names {
-            sets.push(CheckedSet { set: name.clone(), items: one(&composer, name).await });
-        }
-        CheckReport { sets }.conclude(global.output)
-    })
+    block_on(async { report(&composer, &names).await.conclude(global.output) })
+}
+
+pub(crate) async fn report(composer: &Composer, names: &[String]) -> CheckReport {
+    let mut sets = Vec::new();
+    for name in names {
+        sets.push(CheckedSet { set: name.clone(), items: one(composer, name).await });
+    }
+    CheckReport { sets }
 }
 
 async fn one(composer: &Composer, name: &str) -> Vec<CheckItem> {
-    let mut items = Vec::new();
+    let mut items: Vec<CheckItem> = unsigned_trail(composer.config()).into_iter().collect();
+    if let Some(cloud) = one_cloud(composer.config()) {
+        let what = format!(
+            "journal, audit key and every sink are in {cloud}: who administers it can change the history unseen; move one of them"
+        );
+        items.push(item(Level::Warning, "audit", what));
+    }
     let register = register(composer, name, &mut items).await;
     let set = match composer.open(name, Lease::Respected, FormatRule::Keep).await {
         Ok(set) => set,
@@ -58,6 +66,33 @@ async fn one(composer: &Composer, name: &str) -> Vec<CheckItem> {
         database(composer, &set, at, register.as_ref(), &mut items).await;
     }
     items
+}
+
+/// A trail without a key tells what happened, and proves it to nobody.
+fn unsigned_trail(config: &Config) -> Option<CheckItem> {
+    if config.audit.key.is_some() {
+        return None;
+    }
+    let hint = "32 random bytes (`openssl rand -hex 32`) in a secret that only this program reads; `audit.key` is its reference";
+    let what = "there is no audit.key: records are not signed, so whoever can write to the trail can change it unseen";
+    Some(CheckItem { hint: Some(hint.to_owned()), ..item(Level::Warning, "audit", what) })
+}
+
+/// The cloud that holds all that a forger would have to change if one does.
+fn one_cloud(config: &Config) -> Option<&'static str> {
+    let of_place = |place: &Place| match place {
+        Place::File(_) => None,
+        Place::Oci { .. } => Some("OCI"),
+        Place::S3 { .. } => Some("AWS"),
+    };
+    let of_key = match config.audit.key.as_ref()? {
+        Reference::AwsSm { .. } | Reference::AwsSsm { .. } => Some("AWS"),
+        Reference::OciVault { .. } => Some("OCI"),
+        Reference::Env { .. } | Reference::File { .. } => None,
+    };
+    let cloud = of_place(&config.journal)?;
+    let others = config.audit.sinks.iter().map(of_place).chain([of_key]);
+    others.into_iter().all(|other| other == Some(cloud)).then_some(cloud)
 }
 
 async fn register(composer: &Composer, name: &str, items: &mut Vec<CheckItem>) -> Option<Document> {
@@ -164,7 +199,10 @@ async fn database(
     }
     let deadline = Deadline::after(config.connect_timeout + config.statement_timeout);
     match port.inspect(login, &users, stamp, deadline).await {
-        Err(error) => items.push(of_error(Port::Database, &config.name, &error)),
+        Err(error) => {
+            items.push(of_error(Port::Database, &config.name, &error));
+            items.extend(port.known().iter().map(|finding| of_finding(&config.name, finding)));
+        }
         Ok(inspection) => {
             let version = inspection.server_version.as_ref();
             let version = version.map_or_else(String::new, |v| format!(", server {v}"));
@@ -247,4 +285,41 @@ fn of_finding(at: &str, finding: &Finding) -> CheckItem {
     let error = PortError::refused(finding.kind, finding.what.clone());
     let code = (level == Level::Error).then(|| Code::of_port(Port::Database, &error).text());
     CheckItem { level, at: at.to_owned(), what: finding.what.clone(), hint: finding.hint.clone(), code }
+}
+
+#[cfg(test)]
+mod tests {
+    use dizzy_host::config;
+
+    use super::*;
+
+    #[test]
+    fn a_trail_without_a_key_is_a_warning() {
+        let set = "[sets.orders.databases.rds]\nengine = \"postgres\"\nusers = [\"a\", \"b\"]\n[[sets.orders.secrets]]\nstore = \"aws-sm:x\"\n";
+        let told = |audit: &str| unsigned_trail(&config::parse("test.toml", &format!("{audit}{set}")).unwrap());
+        assert!(told("[audit]\nkey = \"env:KEY\"\n").is_none());
+        let item = told("").unwrap();
+        assert_eq!(item.level, Level::Warning);
+        assert!(item.what.contains("not signed") && item.hint.unwrap().contains("openssl rand"));
+    }
+
+    #[test]
+    fn one_cloud_that_holds_everything_is_noticed() {
+        const SET: &str = "[sets.orders]\n[sets.orders.databases.rds]\nengine = \"postgres\"\nusers = [\"a\", \"b\"]\n[[sets.orders.secrets]]\nstore = \"aws-sm:x\"\n";
+        let cloud = |journal: &str, key: &str, sinks: &str| {
+            let text = format!("[journal]\nurl = \"{journal}\"\n[audit]\nkey = \"{key}\"\nsinks = [{sinks}]\n{SET}");
+            one_cloud(&config::parse("test.toml", &text).unwrap())
+        };
+        let vault = "oci-vault:ocid1.vaultsecret.oc1.iad.x";
+        assert_eq!(cloud("s3://b/j", "aws-ssm:/key", "\"s3://b/a\""), Some("AWS"));
+        assert_eq!(cloud("oci://n/b/j", vault, "\"oci://n/b/a\", \"oci://n/c/a\""), Some("OCI"));
+        for (journal, key, sinks) in [
+            ("oci://n/b/j", "aws-ssm:/key", "\"s3://b/a\""),
+            ("s3://b/j", vault, "\"s3://b/a\""),
+            ("s3://b/j", "aws-ssm:/key", "\"s3://b/a\", \"oci://n/b/a\""),
+            ("file:./state", "env:KEY", "\"file:./audit\""),
+        ] {
+            assert_eq!(cloud(journal, key, sinks), None, "{journal} {key} {sinks}");
+        }
+    }
 }

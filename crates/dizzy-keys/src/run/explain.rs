@@ -2,15 +2,17 @@
 
 use dizzy_engine::{Finish, Phase};
 use dizzy_host::{
-    driver::{self, Target, Trouble, Verdict},
+    driver::{self, Halt, SessionsEnd, Target, Trouble, Verdict},
     port::{Kind, PortError},
+    register::Document,
 };
 
+use super::revoke;
 use crate::{
     code::{Code, Exit, Port},
     render::{
         moment::Moment,
-        rotate::{Outcome, RotateRow, Working},
+        rotate::{EndedSessions, Outcome, RotateRow, Working},
     },
     report::Report,
 };
@@ -25,12 +27,13 @@ pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow 
         lockout_ms: lockout_ms(report),
         billable_calls: None,
         working: working(report),
-        error: error(program, report).map(|error| error.exit(exit_of(report.verdict()))),
+        sessions: sessions(report),
+        error: error(program, report).map(|error| revoke::remembered(report, error).exit(exit_of(report.verdict()))),
     }
 }
 
 /// The exit code of a verdict.
-const fn exit_of(verdict: Verdict) -> Exit {
+pub(crate) const fn exit_of(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Done => Exit::Done,
         Verdict::OldIsValid => Exit::Failed,
@@ -50,13 +53,44 @@ pub(super) fn failed(set: &str, error: Report) -> RotateRow {
         lockout_ms: None,
         billable_calls: None,
         working: Vec::new(),
+        sessions: Vec::new(),
         error: Some(error),
     }
+}
+
+/// A set that is stuck, as its register tells it; nothing is tried by schedule.
+pub(super) fn stuck(program: &str, document: &Document) -> RotateRow {
+    let state = format!("generation {} is published; {}", document.current, undecided(Some(document)));
+    let error = neither_on_nor_back(program, &document.set, "", state);
+    RotateRow {
+        outcome: Outcome::Stuck,
+        generation: Some(document.current),
+        working: known_to_work(document),
+        ..failed(&document.set, error)
+    }
+}
+
+/// A set that has failed too often in a row to be tried by schedule.
+pub(super) fn given_up(program: &str, document: &Document, failures: u32) -> RotateRow {
+    let set = &document.set;
+    let code = document.failures.as_ref().map_or_else(String::new, |last| format!(", the last with {}", last.code));
+    let what = format!("{set}: {failures} runs in a row have failed{code}; no more are tried by schedule");
+    let state = format!("generation {} is published, as before; this run has changed nothing", document.current);
+    let error = Report::new(Code::GivenUp, what, state);
+    let hint = format!("{program} check {set} says what stops it; remove that, then {program} rotate {set}");
+    RotateRow { generation: Some(document.current), ..failed(set, error.hint(hint)) }
+}
+
+fn neither_on_nor_back(program: &str, set: &str, because: &str, state: String) -> Report {
+    let what = format!("{set}: the rotation can go neither on nor back by itself{because}");
+    Report::new(Code::Stuck, what, state).hint(format!("remove the cause, then {program} recover {set}"))
 }
 
 fn outcome(report: &driver::Report) -> Outcome {
     match report.finish {
         Finish::Rotated(_) => Outcome::Rotated,
+        Finish::Revoked(_) => Outcome::Revoked,
+        Finish::NotRevoked => Outcome::Unfinished,
         Finish::RolledBack(_) => Outcome::RolledBack,
         // Only `recover` meets a set without a register: nothing was ever begun there.
         Finish::NothingToDo | Finish::NoRegister => Outcome::Nothing,
@@ -85,7 +119,10 @@ fn published(report: &driver::Report) -> Option<u64> {
 }
 
 fn working(report: &driver::Report) -> Vec<Working> {
-    let Some(document) = &report.document else { return Vec::new() };
+    report.document.as_ref().map_or_else(Vec::new, known_to_work)
+}
+
+fn known_to_work(document: &Document) -> Vec<Working> {
     let mut all = Vec::new();
     for (database, entry) in &document.databases {
         for (user, facts) in &entry.users {
@@ -98,7 +135,7 @@ fn working(report: &driver::Report) -> Vec<Working> {
     all
 }
 
-fn error(program: &str, report: &driver::Report) -> Option<Report> {
+pub(crate) fn error(program: &str, report: &driver::Report) -> Option<Report> {
     let set = &report.set;
     let base = published(report).map_or_else(|| "what was published before".to_owned(), |g| format!("generation {g}"));
     let recover = format!("{program} recover {set}");
@@ -112,6 +149,9 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
     }
     Some(match report.finish {
         Finish::Rotated(_) | Finish::NothingToDo | Finish::NoRegister => return None,
+        Finish::Revoked(target) => return revoke::sessions_left(set, report, target.0),
+        Finish::NotRevoked => revoke::not_revoked(program, set, report, &because).hint(hint_of(&recover)),
+        Finish::WindowOpen(until) if report.is_revoking() => revoke::window_open(program, set, report, until),
         Finish::RolledBack(_) if report.verdict() == Verdict::Done => return None,
         Finish::RolledBack(given_up) => {
             let what = format!("{set}: the rotation to generation {} was rolled back{because}", given_up.0);
@@ -148,6 +188,7 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
             Report::new(Code::Unknown, what, format!("nothing was changed; {base} is published and logs in"))
                 .hint("run again after that time")
         }
+        Finish::Unfinished if report.halt == Some(Halt::NoTime) => no_time(set, report, &base, &because),
         Finish::Unfinished => {
             let hint = match cause.and_then(|t| t.error.hint.clone()) {
                 Some(hint) if hint.contains("recover") => hint,
@@ -157,12 +198,23 @@ fn error(program: &str, report: &driver::Report) -> Option<Report> {
             unfinished(set, report, &base, &because).hint(hint)
         }
         Finish::Stuck => {
-            let what = format!("{set}: the rotation can go neither on nor back by itself{because}");
-            let state = format!("{base} is published; {}", undecided(report));
-            Report::new(Code::Stuck, what, state).hint(format!("remove the cause, then {recover}"))
+            let state = format!("{base} is published; {}", undecided(report.document.as_ref()));
+            neither_on_nor_back(program, set, &because, state)
         }
         Finish::JournalLost => journal_lost(set, report, &base, cause).hint(hint_of(&recover)),
     })
+}
+
+fn sessions(report: &driver::Report) -> Vec<EndedSessions> {
+    let row = |ended: &driver::EndedWhere| EndedSessions {
+        database: ended.database.clone(),
+        user: ended.user.clone(),
+        ended: match &ended.end {
+            SessionsEnd::Ended(count) => Some(*count),
+            SessionsEnd::Left(_) => None,
+        },
+    };
+    report.sessions_ended.iter().map(row).collect()
 }
 
 /// The code that goes with a trouble.
@@ -229,6 +281,18 @@ fn drift(program: &str, set: &str, report: &driver::Report, base: &str) -> Repor
     }
 }
 
+/// The platform's time was nearly over.
+fn no_time(set: &str, report: &driver::Report, base: &str, because: &str) -> Report {
+    if report.phase == Phase::Idle {
+        let what = format!("{set}: the platform leaves too little time to begin");
+        return Report::new(Code::NoTime, what, format!("nothing was changed; {base} is published"))
+            .hint("give the function a longer timeout: five minutes suit most sets, half a minute is the least");
+    }
+    let what = format!("{set}: the platform's time is over{because}");
+    let state = unfinished(set, report, base, because).state().to_owned();
+    Report::new(Code::NoTime, what, state).hint("the next call goes on by itself; a longer timeout saves it")
+}
+
 fn unfinished(set: &str, report: &driver::Report, base: &str, because: &str) -> Report {
     let next = report.under_way.map_or_else(String::new, |g| format!("generation {}", g.0));
     let (what, state) = match report.phase {
@@ -242,15 +306,15 @@ fn unfinished(set: &str, report: &driver::Report, base: &str, because: &str) -> 
         ),
         Phase::Idle | Phase::Intent | Phase::Stuck => (
             format!("{set}: {next} is not decided yet{because}"),
-            format!("{base} is published; {}", undecided(report)),
+            format!("{base} is published; {}", undecided(report.document.as_ref())),
         ),
     };
     Report::new(Code::Unfinished, what, state)
 }
 
 /// What holds for databases while nothing is decided.
-fn undecided(report: &driver::Report) -> String {
-    let Some(document) = &report.document else { return "nothing more is known".to_owned() };
+fn undecided(document: Option<&Document>) -> String {
+    let Some(document) = document else { return "nothing more is known".to_owned() };
     let unsure: Vec<&str> = document
         .databases
         .iter()
@@ -275,6 +339,6 @@ fn journal_lost(set: &str, report: &driver::Report, base: &str, cause: Option<&T
         };
         return Report::of_port(port, &place, error, state);
     }
-    let state = format!("{base} is published; {}", undecided(report));
+    let state = format!("{base} is published; {}", undecided(report.document.as_ref()));
     Report::of_port(port, &place, error, state)
 }

@@ -1,42 +1,69 @@
 //! From the arguments to an exit code: which command runs, and how its error is told.
 
-mod check;
+mod audit;
+pub(crate) mod check;
 mod confirm;
-mod explain;
-mod plan;
+pub(crate) mod explain;
+pub(crate) mod plan;
 mod prepare;
-mod rotate;
-mod status;
-mod verify;
+pub(crate) mod revoke;
+pub(crate) mod rotate;
+mod slots;
+pub(crate) mod status;
+pub(crate) mod verify;
 mod watch;
 mod with_set;
 
-use std::{ffi::OsString, process::ExitCode};
+pub(crate) use with_set::{block_on, names, ready};
+
+use std::{
+    ffi::OsString,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
 
 use clap::{
     Parser as _,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use dizzy_host::config;
+use dizzy_runtime::Place;
 use serde::Serialize;
 
 use crate::{
     args::{self, Cli, Command, Output},
     code::{Code, Exit},
-    init, logging, render,
+    environment, function, harden, init, logging, render,
     report::{NOTHING_DONE, Report},
+    static_build,
 };
 
-/// Runs the command that the arguments name, and tells its error.
+/// Serves the platform that has started the program, or runs the command that the arguments name and tells its error.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Place::detect(environment::text) {
+        Ok(Place::CommandLine) => command(args),
+        Ok(place) => function::serve(&place),
+        Err(error) => {
+            let report = Report::new(Code::PlatformUnclear, error.to_string(), NOTHING_DONE)
+                .hint("only the platform sets these variables; on a command line, unset them");
+            report.tell(Output::Json);
+            report.exit_code().into()
+        }
+    }
+}
+
+fn command(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(not_a_command(&error, wanted_output(&args))),
     };
-    logging::start(&cli.global);
     let output = cli.global.output;
-    match dispatch(cli) {
+    harden::speak(output);
+    logging::start(&cli.global);
+    harden::tell();
+    let run = || static_build::fits_this_host().and_then(|()| dispatch(cli));
+    match panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(broken())) {
         Ok(exit) => exit.into(),
         Err(report) => {
             report.tell(output);
@@ -45,16 +72,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// What a panic is told as. Its message may quote anything, so it is not looked at.
+fn broken() -> Report {
+    let place = harden::place_of_panic().unwrap_or_default();
+    let state = "it is not known how far this run came; every password that may be in use is in the stores, and the register says \
+                 where each set is";
+    Report::new(Code::Internal, format!("the program has a fault and gave up, at {place}"), state)
+        .hint("`dizzy-keys status` shows where each set is, `dizzy-keys recover SET` finishes or undoes what was begun; please report the place")
+}
+
 fn dispatch(cli: Cli) -> Result<Exit, Report> {
+    harden::panic_if_asked();
     let Cli { global, command } = cli;
     match command {
         Command::Init(args) => init::run(&global, &args).map(|()| Exit::Done),
         Command::Schema => schema().map(|()| Exit::Done),
         Command::Completions(args) => render::print(&args::completions(args.shell)).map(|()| Exit::Done),
+        Command::Audit(command) => audit::run(&global, &command),
         Command::Check(args) => check::run(&global, &args),
         Command::Plan(args) => plan::run(&global, &args),
         Command::Prepare(args) => prepare::run(&global, &args),
         Command::Recover(args) => rotate::recover(&global, &args),
+        Command::Revoke(args) => revoke::run(&global, &args),
         Command::Rotate(args) => rotate::rotate(&global, &args),
         Command::Status(args) => status::run(&global, &args),
         Command::Verify(args) => verify::run(&global, &args),

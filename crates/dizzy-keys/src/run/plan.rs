@@ -7,7 +7,7 @@ use dizzy_host::{
     config::{Database, Engine},
     document::SecretDocument,
     driver::{Lease, OpenSet},
-    port::{Deadline, Journal as _},
+    port::Deadline,
     reference::Reference,
     register::{Document, strategy_name},
 };
@@ -17,7 +17,7 @@ use super::with_set::{block_on, composer};
 use crate::{
     args::{Global, Plan},
     code::{Exit, Port},
-    compose::FormatRule,
+    compose::{Composer, FormatRule},
     render::{
         self,
         plan::{Lockout, PlanView, PlannedDatabase, PlannedStep, Undo},
@@ -28,14 +28,18 @@ use crate::{
 pub(super) fn run(global: &Global, args: &Plan) -> Result<Exit, Report> {
     let (composer, _) = composer(global, std::slice::from_ref(&args.set))?;
     block_on(async {
-        let set = composer.open(&args.set, Lease::Respected, FormatRule::Keep).await?;
-        let stored = composer.journal()?.read(&args.set, Deadline::after(composer.limits().call)).await;
-        let stored = stored.map_err(|error| Report::of_port(Port::Journal, &args.set, &error, NOTHING_DONE))?;
-        let document = stored.and_then(|stored| Document::parse(&stored.bytes, &args.set).ok());
-        let looks = look::at_databases(&set, document.as_ref()).await;
-        render::show(global.output, &view(global, &set, document.as_ref(), &looks))?;
+        render::show(global.output, &report(global, &composer, &args.set).await?)?;
         Ok(Exit::Done)
     })
+}
+
+pub(crate) async fn report(global: &Global, composer: &Composer, name: &str) -> Result<PlanView, Report> {
+    let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
+    let stored = composer.journal()?.read(name, Deadline::after(composer.limits().call)).await;
+    let stored = stored.map_err(|error| Report::of_port(Port::Journal, name, &error, NOTHING_DONE))?;
+    let document = stored.and_then(|stored| Document::parse(&stored.bytes, name).ok());
+    let looks = look::at_databases(&set, document.as_ref()).await;
+    Ok(view(global, &set, document.as_ref(), &looks))
 }
 
 fn view(global: &Global, set: &OpenSet, document: Option<&Document>, looks: &[Look]) -> PlanView {
@@ -83,13 +87,14 @@ fn planned(set: &OpenSet, at: usize, database: &Database, document: Option<&Docu
         (Strategy::Alternating, None) => "the other user".to_owned(),
         (Strategy::Rollover | Strategy::Single, _) => database.users.first().cloned().unwrap_or_default(),
     };
+    let policy = set.config.shared_password.as_ref().unwrap_or(&database.password);
     PlannedDatabase {
         database: database.name.clone(),
         strategy: strategy_name(database.strategy).to_owned(),
         user,
         published,
-        password_length: database.password.length(),
-        password_bits: database.password.entropy_bits(),
+        password_length: policy.length(),
+        password_bits: policy.entropy_bits(),
     }
 }
 

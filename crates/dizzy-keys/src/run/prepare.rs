@@ -4,7 +4,7 @@ use dizzy_engine::{Epoch, Generation};
 use dizzy_host::{
     document::Credential,
     driver::{Adoption, AdoptionWants, Lease, OpenSet, register_error},
-    port::{Deadline, FenceStamp, Journal as _, Login, PrepareStep},
+    port::{Deadline, FenceStamp, Login, PrepareStep},
     register::Document,
 };
 

@@ -1,112 +1,331 @@
-//! `rotate` and `recover`: one worker per set, one set after the other.
+//! `rotate` and `recover`: one worker per set, some sets at the same time.
 
-use dizzy_engine::{Finish, Goal, Phase};
+use core::time::Duration;
+use std::sync::Arc;
+
+use dizzy_engine::{Finish, Generation, Goal, Phase};
 use dizzy_host::{
-    config::Due,
-    driver::{Adoption, AdoptionWants, Lease, OpenSet, Run, Undo},
-    port::{Deadline, Journal as _},
+    agenda::Agenda,
+    driver::{self, Adoption, AdoptionWants, Halt, Lease, OpenSet, Run, Undo},
+    port::Deadline,
     register::{Document, phase_name},
+    retry::Failure,
 };
 
 use super::{
     explain,
+    slots::{Job, Look, Slots},
     watch::Watch,
     with_set::{block_on, composer},
 };
 use crate::{
     args::{Global, Recover, Rotate},
-    code::{Exit, Port},
+    code::{Code, Exit, Port},
     compose::{Composer, FormatRule},
-    render::rotate::{RecoverReport, RotateReport, RotateRow},
+    render::{
+        progress::Progress,
+        rotate::{Nothing, RecoverReport, RotateReport, RotateRow},
+    },
     report::{NOTHING_DONE, Report},
 };
 
+/// Registers that are read at a time to see which sets are due. A read is one small file or object.
+const READS_AT_ONCE: usize = 32;
+/// After this long a set gives its slot to the next one. A rotation without a fault takes a second or two in two clouds; a database that
+/// accepts connections and stays silent is given up after `connect_timeout` and `statement_timeout`, fifteen seconds by default.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Sets in all, as a multiple of those that may be worked on at once: what hangs goes on beside the others, but not without bound.
+const MOST: usize = 4;
+
 pub(super) fn rotate(global: &Global, args: &Rotate) -> Result<Exit, Report> {
-    let (composer, mut names) = composer(global, &args.sets)?;
+    let (composer, names) = composer(global, &args.sets)?;
+    block_on(rotated(global, composer, names, args))?.conclude(global.output)
+}
+
+pub(crate) async fn rotated(
+    global: &Global,
+    composer: Composer,
+    mut names: Vec<String>,
+    args: &Rotate,
+) -> Result<RotateReport, Report> {
+    if let Some(shard) = args.shard {
+        names.retain(|name| shard.contains(name));
+    }
     let task = Task {
         goal: Goal::Rotate,
+        which: if args.due { Which::Due } else { Which::Every },
         rule: if args.change_format { FormatRule::Change } else { FormatRule::Keep },
         undo: if args.forward_only { Undo::ForwardOnly } else { Undo::Required },
         retry_logins: false,
+        admins: Admins::Unread,
     };
-    block_on(async {
-        if args.due {
-            names = due(&composer, names).await?;
-        }
-        let mut sets = Vec::new();
-        for name in &names {
-            sets.push(one(global, &composer, name, &task).await);
-        }
-        RotateReport { sets }.conclude(global.output)
-    })
+    let none = if args.due { Nothing::IsDue } else { Nothing::InPart };
+    let sets = all(global, composer, names, task, args.concurrency).await?;
+    Ok(RotateReport { sets, none })
 }
 
 pub(super) fn recover(global: &Global, args: &Recover) -> Result<Exit, Report> {
     let (composer, names) = composer(global, &args.sets)?;
-    let task =
-        Task { goal: Goal::Recover, rule: FormatRule::Keep, undo: Undo::Required, retry_logins: args.retry_logins };
-    block_on(async {
-        let mut sets = Vec::new();
-        for name in &names {
-            sets.push(one(global, &composer, name, &task).await);
-        }
-        RecoverReport { sets }.conclude(global.output)
-    })
+    block_on(recovered(global, composer, names, args))?.conclude(global.output)
+}
+
+pub(crate) async fn recovered(
+    global: &Global,
+    composer: Composer,
+    names: Vec<String>,
+    args: &Recover,
+) -> Result<RecoverReport, Report> {
+    let task = Task {
+        goal: Goal::Recover,
+        which: Which::Every,
+        rule: FormatRule::Keep,
+        undo: Undo::Required,
+        retry_logins: args.retry_logins,
+        admins: Admins::Unread,
+    };
+    let sets = all(global, composer, names, task, args.concurrency).await?;
+    Ok(RecoverReport { sets })
 }
 
 /// What is asked for, the same for every set.
-struct Task {
-    goal: Goal,
-    rule: FormatRule,
-    undo: Undo,
-    retry_logins: bool,
+pub(super) struct Task {
+    pub(super) goal: Goal,
+    pub(super) which: Which,
+    pub(super) rule: FormatRule,
+    pub(super) undo: Undo,
+    pub(super) retry_logins: bool,
+    pub(super) admins: Admins,
 }
 
-/// Works on one set; what goes wrong is in the row, so that other sets go on.
-async fn one(global: &Global, composer: &Composer, name: &str, task: &Task) -> RotateRow {
-    let began = composer.clock().now();
-    let result = attempt(global, composer, name, task).await;
-    let ms = composer.clock().now().0.saturating_sub(began.0).unsigned_abs();
-    match result {
-        Ok(report) => explain::row(&global.invocation(), &report, ms),
-        Err(error) => explain::failed(name, error),
+/// Whether the administrators' logins are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Admins {
+    /// They are, for what no user of the set may do.
+    Read,
+    /// They stay where they are.
+    Unread,
+}
+
+/// Which of the named sets are worked on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Which {
+    /// Those that are due by their schedule, and those that an earlier run left unfinished.
+    Due,
+    /// All of them.
+    Every,
+}
+
+/// What the work on every set shares.
+struct Shared {
+    composer: Composer,
+    task: Task,
+    program: String,
+    progress: Arc<Progress>,
+    /// Whether there are several, so that each that ends is told at once.
+    several: bool,
+}
+
+/// Works on the sets side by side; rows in the order of the names, none for a set that there was nothing to do for.
+pub(super) async fn all(
+    global: &Global,
+    composer: Composer,
+    names: Vec<String>,
+    task: Task,
+    concurrency: u16,
+) -> Result<Vec<RotateRow>, Report> {
+    let shared = Arc::new(Shared {
+        composer,
+        task,
+        program: global.invocation(),
+        progress: Arc::new(Progress::new(global)),
+        several: names.len() > 1,
+    });
+    let at_once = usize::from(concurrency);
+    let slots = Slots { looks: READS_AT_ONCE, at_once, most: at_once * MOST, patience: PATIENCE };
+    let jobs = names.iter().map(|name| {
+        let (shared, name) = (Arc::clone(&shared), name.clone());
+        Box::pin(async move { look(shared, name).await }) as Job<Look<Option<RotateRow>>>
+    });
+    let lost = |at: usize| names.get(at).map(|name| died(&shared.program, name));
+    let rows = slots.run(jobs, lost).await;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// What is to be done on one set.
+#[derive(Clone, Copy, Debug)]
+struct Assignment {
+    goal: Goal,
+    /// Rotate from this generation only: it is the one that was found due.
+    from: Option<Generation>,
+    /// Whether an end that leaves the set unfinished is one too many.
+    alarm: bool,
+}
+
+/// Whether there is work on a set.
+async fn look(shared: Arc<Shared>, name: String) -> Look<Option<RotateRow>> {
+    let asked = Assignment { goal: shared.task.goal, from: None, alarm: false };
+    let assignment = match shared.task.which {
+        Which::Every => asked,
+        Which::Due => match by_schedule(&shared, &name).await {
+            Ok(Some(assignment)) => assignment,
+            Ok(None) => return Look::Done(None),
+            Err(row) => {
+                ended(&shared, &row);
+                return Look::Done(Some(*row));
+            }
+        },
+    };
+    Look::Work(Box::pin(async move { Some(one(&shared, &name, assignment).await) }))
+}
+
+/// What the schedule asks for. Reads the set's register once, and nothing else.
+async fn by_schedule(shared: &Shared, name: &str) -> Result<Option<Assignment>, Box<RotateRow>> {
+    let failed = |error| Box::new(explain::failed(name, error));
+    let of_journal = |error| failed(Report::of_port(Port::Journal, name, &error, NOTHING_DONE));
+    let composer = &shared.composer;
+    let set = composer.config().set(name).map_err(|error| failed(error.into()))?;
+    let journal = composer.journal().map_err(failed)?;
+    let stored = journal.read(name, Deadline::after(composer.limits().call)).await.map_err(of_journal)?;
+    let document = stored.map(|stored| Document::parse(&stored.bytes, name)).transpose();
+    let document = document.map_err(|error| of_journal(driver::register_error(error)))?;
+    let (agenda, document) = (Agenda::of(set, document.as_ref(), composer.clock().now()), document.as_ref());
+    match (agenda, document) {
+        (Agenda::At(_) | Agenda::OnRequest | Agenda::Paused(_), _) => Ok(None),
+        (Agenda::Rotate { from, .. }, _) => Ok(Some(Assignment { goal: Goal::Rotate, from: Some(from), alarm: false })),
+        (Agenda::Finish { due, alarm }, _) => {
+            let goal = if due { Goal::Rotate } else { Goal::Recover };
+            Ok(Some(Assignment { goal, from: None, alarm }))
+        }
+        (Agenda::GivenUp { failures }, Some(document)) => {
+            Err(Box::new(explain::given_up(&shared.program, document, failures)))
+        }
+        (Agenda::Stuck, Some(document)) => Err(Box::new(explain::stuck(&shared.program, document))),
+        // Both are read from a register.
+        (Agenda::GivenUp { .. } | Agenda::Stuck, None) => Ok(None),
     }
 }
 
-async fn attempt(
-    global: &Global,
-    composer: &Composer,
-    name: &str,
-    task: &Task,
-) -> Result<dizzy_host::driver::Report, Report> {
-    let goal = task.goal;
-    // The lock ends with a process, so whoever holds it knows that the lease in the register is a dead worker's.
-    let lock = composer.hold(name).await?;
-    let set = match composer.open(name, Lease::Dead, task.rule).await {
-        Ok(set) => OpenSet { undo: task.undo, ..set },
+/// Works on one set; what goes wrong is in the row, so that other sets go on.
+async fn one(shared: &Shared, name: &str, assignment: Assignment) -> RotateRow {
+    let clock = shared.composer.clock();
+    let began = clock.now();
+    let mut row = match shared.composer.hold(name).await {
+        Ok(hold) => {
+            let result = attempt(shared, name, assignment, hold.lease).await;
+            let ms = clock.now().0.saturating_sub(began.0).unsigned_abs();
+            let row = match &result {
+                Ok(report) => explain::row(&shared.program, report, ms),
+                Err(error) => explain::failed(name, error.clone()),
+            };
+            remember(shared, name, &result, &row).await;
+            drop(hold);
+            row
+        }
+        Err(error) => explain::failed(name, error),
+    };
+    if let Some(error) = row.error.take() {
+        let is_unfinished = error.exit_code() == Exit::Unfinished;
+        row.error = Some(if assignment.alarm && is_unfinished { error.exit(Exit::NeedsHuman) } else { error });
+    }
+    ended(shared, &row);
+    row
+}
+
+/// Tells at once how a set has ended: other sets may take a while.
+fn ended(shared: &Shared, row: &RotateRow) {
+    let code = row.error.as_ref().map(|error| error.code().text());
+    let set = row.set.as_str();
+    tracing::info!(set, outcome = ?row.outcome, code, ms = row.ms, "a set has ended");
+    if row.error.as_ref().is_some_and(|error| error.exit_code() == Exit::NeedsHuman) {
+        // What alarms are made on: docs/schedule.md names this message.
+        tracing::error!(set, code, exit = Exit::NeedsHuman.number(), "a rotation set needs a human");
+    }
+    if shared.several {
+        shared.progress.ended(&row.line());
+    }
+}
+
+/// Leaves a failure in the register, so that the schedule does not try again at once. What cannot be left is tried again a little earlier.
+async fn remember(shared: &Shared, name: &str, result: &Result<driver::Report, Report>, row: &RotateRow) {
+    let Some(error) = &row.error else { return };
+    let (nonce, not_before) = match result {
+        Err(_) if error.exit_code() == Exit::Held => return,
+        Err(_) => (None, None),
+        Ok(report) if report.verdict() == driver::Verdict::Busy => return,
+        // Nothing is wrong with the set; the platform's next call has time again.
+        Ok(report) if report.halt == Some(Halt::NoTime) => return,
+        Ok(report) => {
+            let not_before = match report.finish {
+                Finish::Draining(until) | Finish::WindowOpen(until) => Some(until),
+                Finish::Busy(_)
+                | Finish::Drift
+                | Finish::Failed
+                | Finish::Fenced
+                | Finish::JournalLost
+                | Finish::Misfit
+                | Finish::NoRegister
+                | Finish::NotRevoked
+                | Finish::NothingToDo
+                | Finish::Revoked(_)
+                | Finish::RolledBack(_)
+                | Finish::Rotated(_)
+                | Finish::Stuck
+                | Finish::Unfinished => None,
+            };
+            (report.document.as_ref().map(|document| document.owner.nonce.as_str()), not_before)
+        }
+    };
+    let failure = Failure { at: shared.composer.clock().now(), code: error.code().text(), not_before, nonce };
+    let Ok(journal) = shared.composer.journal() else { return };
+    if let Err(error) = failure.record(&*journal, name, shared.composer.limits().call).await {
+        tracing::debug!(set = name, kind = ?error.kind, "a failure could not be recorded");
+    }
+}
+
+/// The row of a set whose work came to an end that no code foresees.
+fn died(program: &str, name: &str) -> RotateRow {
+    let what = format!("{name}: the program stopped in the middle of its work on this set");
+    let state = "the register says what is decided; nothing was done to this set after that moment";
+    explain::failed(name, Report::new(Code::Internal, what, state).hint(format!("{program} recover {name}")))
+}
+
+async fn attempt(shared: &Shared, name: &str, assignment: Assignment, lease: Lease) -> Result<driver::Report, Report> {
+    let (composer, task) = (&shared.composer, &shared.task);
+    let set = match composer.open(name, lease, task.rule).await {
+        Ok(set) => {
+            let admins = match task.admins {
+                Admins::Read => composer.admins(&set.config).await?,
+                Admins::Unread => Vec::new(),
+            };
+            OpenSet { undo: task.undo, admins, ..set }
+        }
         Err(error) => return Err(unless_under_way(composer, name, error).await),
     };
-    let watch = Watch::new(global, name);
+    let watch = Watch::new(&shared.progress, name);
     let of_journal = |error| Report::of_port(Port::Journal, name, &error, NOTHING_DONE);
     if task.retry_logins {
         set.forget_wrong_logins(composer.limits()).await.map_err(of_journal)?;
     }
-    let run = async || Run::new(&set, composer.limits(), &watch).go(goal).await.map_err(of_journal);
+    let goal = assignment.goal;
+    let run = async || {
+        let run = Run::new(&set, composer.limits(), &watch).only_from(assignment.from);
+        run.go(goal).await.map_err(of_journal)
+    };
     let mut report = run().await?;
-    if report.finish == Finish::NoRegister && goal == Goal::Rotate {
+    let begins = matches!(goal, Goal::Rotate | Goal::Revoke);
+    if report.finish == Finish::NoRegister && begins {
         adopt(&set, composer, name).await?;
         report = run().await?;
     }
     // What an earlier run had begun and this one undid was not what was asked for.
-    if matches!(report.finish, Finish::RolledBack(_)) && !report.originator && goal == Goal::Rotate {
+    if matches!(report.finish, Finish::RolledBack(_)) && !report.originator && begins {
         report = run().await?;
     }
-    drop(lock);
     Ok(report)
 }
 
 /// A set that cannot be opened at rest is as it was. With a rotation under way, the old credentials may not be all that counts.
-async fn unless_under_way(composer: &Composer, name: &str, error: Report) -> Report {
+pub(crate) async fn unless_under_way(composer: &Composer, name: &str, error: Report) -> Report {
     let Ok(journal) = composer.journal() else { return error };
     let stored = journal.read(name, Deadline::after(composer.limits().call)).await;
     let document = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, name).ok());
@@ -123,7 +342,7 @@ async fn unless_under_way(composer: &Composer, name: &str, error: Report) -> Rep
 }
 
 /// The first rotation adopts what is published, if that needs no administrator.
-async fn adopt(set: &OpenSet, composer: &Composer, name: &str) -> Result<(), Report> {
+pub(crate) async fn adopt(set: &OpenSet, composer: &Composer, name: &str) -> Result<(), Report> {
     let adoption = Adoption::new(set, composer.limits());
     match adoption.go(&AdoptionWants::default()).await {
         Ok(_) => Ok(()),
@@ -131,24 +350,4 @@ async fn adopt(set: &OpenSet, composer: &Composer, name: &str) -> Result<(), Rep
             Err(explain::harmless(name, &trouble, "nothing was changed; what is published stays as it was"))
         }
     }
-}
-
-/// The sets that are due, and those that an earlier run left unfinished.
-async fn due(composer: &Composer, names: Vec<String>) -> Result<Vec<String>, Report> {
-    let journal = composer.journal()?;
-    let now = composer.clock().now();
-    let mut due = Vec::new();
-    for name in names {
-        let set = composer.config().set(&name)?;
-        let stored = journal.read(&name, Deadline::after(composer.limits().call)).await;
-        // A register that cannot be read is told by the rotation of its set.
-        let document = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, &name).ok());
-        let last = document.as_ref().and_then(|d| d.rotated).map(dizzy_engine::Timestamp);
-        let unfinished = document.as_ref().is_some_and(|d| d.phase != phase_name(Phase::Idle));
-        let paused = document.as_ref().and_then(|d| d.pause).is_some_and(|until| until > now.0);
-        if unfinished || (!paused && matches!(set.schedule.due(&name, last, now), Due::Now { .. })) {
-            due.push(name);
-        }
-    }
-    Ok(due)
 }

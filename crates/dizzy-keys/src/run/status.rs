@@ -1,37 +1,55 @@
 //! `status`: what the registers say. Reaches no database and no store.
 
+use core::time::Duration;
+use std::sync::Arc;
+
 use dizzy_engine::Timestamp;
 use dizzy_host::{
-    config::Due,
-    port::{Deadline, Journal as _},
+    agenda::{self, Agenda},
+    config::{Due, Past},
+    port::Deadline,
     register::Document,
 };
 
-use super::with_set::{block_on, composer};
+use super::{
+    slots::{Job, Look, Slots},
+    with_set::{block_on, composer},
+};
 use crate::{
     args::{Global, Sets},
-    code::Exit,
+    code::{Code, Exit},
     compose::Composer,
     render::{
         self,
         moment::Moment,
-        status::{Last, Owner, Phase, StatusReport, StatusRow},
+        status::{Expiry, Failures, Last, Owner, Phase, StatusReport, StatusRow},
     },
-    report::Report,
+    report::{NOTHING_DONE, Report},
 };
+
+/// Registers that are read at a time.
+const READS_AT_ONCE: usize = 32;
 
 pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
     let (composer, names) = composer(global, &args.sets)?;
-    block_on(async {
-        let now = composer.clock().now();
-        let mut sets = Vec::new();
-        for name in &names {
-            sets.push(row(&composer, name, now).await?);
-        }
-        let report = StatusReport { at: Moment(now), program: global.invocation(), sets };
-        render::show(global.output, &report)?;
-        Ok(Exit::Done)
-    })
+    let report = block_on(report(global, composer, &names))?;
+    render::show(global.output, &report)?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn report(global: &Global, composer: Composer, names: &[String]) -> Result<StatusReport, Report> {
+    // Tells at once if this build has no adapter for the journal.
+    drop(composer.journal()?);
+    let now = composer.clock().now();
+    let composer = Arc::new(composer);
+    let jobs = names.iter().map(|name| {
+        let (composer, name) = (Arc::clone(&composer), name.clone());
+        Box::pin(async move { Look::Done(row(&composer, &name, now).await) }) as Job<Look<Result<StatusRow, Report>>>
+    });
+    let slots = Slots { looks: READS_AT_ONCE, at_once: 1, most: 1, patience: Duration::ZERO };
+    let lost = |_| Err(Report::new(Code::Internal, "the program stopped while it read a register", NOTHING_DONE));
+    let rows: Result<Vec<StatusRow>, Report> = slots.run(jobs, lost).await.into_iter().collect();
+    Ok(StatusReport { at: Moment(now), program: global.invocation(), sets: rows? })
 }
 
 async fn row(composer: &Composer, name: &str, now: Timestamp) -> Result<StatusRow, Report> {
@@ -44,7 +62,11 @@ async fn row(composer: &Composer, name: &str, now: Timestamp) -> Result<StatusRo
         rotated_at: None,
         due_at: None,
         last: None,
+        failures: None,
+        retry_at: None,
+        given_up: false,
         owner: None,
+        revoking: None,
         expiries: Vec::new(),
         attention: Vec::new(),
     };
@@ -65,12 +87,17 @@ async fn row(composer: &Composer, name: &str, now: Timestamp) -> Result<StatusRo
             return Ok(row);
         }
     };
-    let last = document.as_ref().and_then(|d| d.rotated).map(Timestamp);
-    row.due_at = match set.schedule.due(name, last, now) {
+    let past = document.as_ref().map_or_else(Past::default, agenda::past);
+    row.due_at = match set.schedule.due(name, past, now) {
         Due::At(at) => Some(Moment(at)),
         Due::Now { since } => Some(Moment(since)),
         Due::OnRequest => None,
     };
+    match Agenda::of(set, document.as_ref(), now) {
+        Agenda::Paused(until) => row.retry_at = Some(Moment(until)),
+        Agenda::GivenUp { .. } => row.given_up = true,
+        Agenda::At(_) | Agenda::Finish { .. } | Agenda::OnRequest | Agenda::Rotate { .. } | Agenda::Stuck => {}
+    }
     if let Some(document) = document {
         fill(&mut row, &document, set, now);
     }
@@ -93,10 +120,20 @@ fn fill(row: &mut StatusRow, document: &Document, set: &dizzy_host::config::Rota
     row.last = match document.outcome.as_deref() {
         Some("rotated") => Some(Last::Finished),
         Some("rolled-back") => Some(Last::RolledBack),
+        Some("stuck") => Some(Last::Stuck),
         _ => None,
     };
+    row.failures = document.failures.as_ref().map(|failures| Failures {
+        in_a_row: failures.in_a_row,
+        last_at: Moment(Timestamp(failures.last)),
+        code: failures.code.clone(),
+    });
     if document.owner.until > now.0 {
         row.owner = Some(Owner { who: document.owner.who.clone(), until: Moment(Timestamp(document.owner.until)) });
+    }
+    row.revoking = document.revoke;
+    if let Some(target) = document.revoke {
+        row.attention.push(format!("passwords up to g{target} are to be revoked, and may still log in"));
     }
     if document.target != set.fingerprint() {
         row.attention.push("the configuration of the set has changed since its last run".to_owned());
@@ -107,6 +144,10 @@ fn fill(row: &mut StatusRow, document: &Document, set: &dizzy_host::config::Rota
             row.attention.push(format!("{name}: a rollover window is open until {until}: the old password works too"));
         }
         for (user, facts) in &database.users {
+            if let Some(expiry) = facts.expires {
+                let (database, user, at) = (name.clone(), user.clone(), Moment(Timestamp(expiry.at)));
+                row.expiries.push(Expiry { database, user, at, renewed: expiry.renewed });
+            }
             if facts.wrong > 0 {
                 row.attention.push(format!("{name}: {} logins as {user} were wrong or never answered", facts.wrong));
             }

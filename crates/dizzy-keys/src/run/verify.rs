@@ -4,7 +4,7 @@ use dizzy_engine::{Epoch, Generation};
 use dizzy_host::{
     document::{Credential, SecretDocument},
     driver::{Lease, OpenSet},
-    port::{Deadline, FenceStamp, Journal as _, Kind, Login},
+    port::{Deadline, FenceStamp, Kind, Login},
     register::Document,
 };
 
@@ -19,20 +19,27 @@ use crate::{
 
 pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
     let (composer, names) = composer(global, &args.sets)?;
-    block_on(async {
-        let mut sets = Vec::new();
-        for name in &names {
-            let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
-            let stored = composer.journal()?.read(name, Deadline::after(composer.limits().call)).await;
-            // What is published can be tried without a register too.
-            let register = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, name).ok());
-            sets.push(VerifiedSet { set: name.clone(), logins: logins(&composer, &set, register.as_ref()).await? });
-        }
-        VerifyReport { sets }.conclude(global.output)
-    })
+    block_on(async { report(&composer, &names).await?.conclude(global.output) })
 }
 
-async fn logins(composer: &Composer, set: &OpenSet, register: Option<&Document>) -> Result<Vec<LoginRow>, Report> {
+pub(crate) async fn report(composer: &Composer, names: &[String]) -> Result<VerifyReport, Report> {
+    let mut sets = Vec::new();
+    for name in names {
+        let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
+        let stored = composer.journal()?.read(name, Deadline::after(composer.limits().call)).await;
+        // What is published can be tried without a register too.
+        let register = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, name).ok());
+        sets.push(VerifiedSet { set: name.clone(), logins: logins(composer, &set, register.as_ref()).await? });
+    }
+    Ok(VerifyReport { sets })
+}
+
+/// Logs in with what the secrets of an open set hold: each secret's first look.
+pub(crate) async fn logins(
+    composer: &Composer,
+    set: &OpenSet,
+    register: Option<&Document>,
+) -> Result<Vec<LoginRow>, Report> {
     let mut rows: Vec<LoginRow> = Vec::new();
     // Two secrets that publish the same wrong credential shall not cost two wrong logins.
     let mut refused_before: Vec<(usize, Credential, usize)> = Vec::new();

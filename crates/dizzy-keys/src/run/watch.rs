@@ -1,23 +1,26 @@
 //! Watches a run: the progress line, log lines, the count of billed calls, and (in debug builds only) the test suite's kill points.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use dizzy_engine::{Effect, Outcome};
 use dizzy_host::driver::{Observer, Point};
 
-use crate::{args::Global, render::progress::Progress};
+use crate::render::progress::Progress;
 
 /// The watcher of one set's run.
 pub(super) struct Watch {
     set: String,
-    progress: Progress,
+    progress: Arc<Progress>,
     points: AtomicU64,
     kill_at: Option<u64>,
 }
 
 impl Watch {
-    pub(super) fn new(global: &Global, set: &str) -> Self {
-        Self { set: set.to_owned(), progress: Progress::new(global), points: AtomicU64::new(0), kill_at: kill_at() }
+    pub(super) fn new(progress: &Arc<Progress>, set: &str) -> Self {
+        Self { set: set.to_owned(), progress: Arc::clone(progress), points: AtomicU64::new(0), kill_at: kill_at() }
     }
 }
 
@@ -58,6 +61,7 @@ pub(super) const fn words(effect: &Effect) -> &'static str {
         Effect::Restore { .. } => "restore a password",
         Effect::Promote { .. } => "promote a secret",
         Effect::Published { .. } => "verify what is published",
+        Effect::ProveRefused { .. } => "log in with what must be refused",
         Effect::Prune { .. } => "drop an old name",
     }
 }

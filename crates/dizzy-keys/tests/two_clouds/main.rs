@@ -16,7 +16,11 @@ mod common;
 mod canaries;
 mod kills;
 mod mishaps;
+mod revoke;
 mod rotation;
+mod scan;
+mod wallets;
+mod watcher;
 mod worlds;
 
 use common::{Told, binary};

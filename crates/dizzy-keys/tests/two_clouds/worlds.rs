@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use super::{assert_at_rest, common, fails, prepared, run};
 
 /// What must not change when a run changes nothing.
-fn snapshot(at: &TwoClouds) -> ([Published; 2], String, Vec<u32>) {
+pub(super) fn snapshot(at: &TwoClouds) -> ([Published; 2], String, Vec<u32>) {
     let verifiers = at.postgres.psql("SELECT rolname, rolpassword FROM pg_authid ORDER BY 1").unwrap();
     let changes = at.oracle_users.iter().filter_map(|user| at.oracle.user(user)).map(|user| user.tally.changes);
     (at.published().unwrap(), verifiers, changes.collect())

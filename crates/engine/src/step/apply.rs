@@ -122,6 +122,12 @@ impl Run<'_> {
         }
         let plan = self.plan.database(ix)?;
         let generation = self.w.register.next?;
+        // Nothing is sent without a mark, and this one is the first: what the register knows is what the user has, so that no
+        // login need be risked to find out.
+        let user = database.user(database.target(plan))?;
+        if let (Some(known), []) = (user.known, user.maybe.as_slice()) {
+            self.set_progress(ix, Progress::Knows(known));
+        }
         Some(self.write(Then::Marked(op + 1), |r| {
             if let Some(database) = r.database_mut(ix) {
                 database.sent = true;

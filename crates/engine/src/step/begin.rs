@@ -4,7 +4,7 @@ use super::{Answers, Decision, Run, only};
 use crate::{
     effect::{Effect, Outcome, Reason},
     invariant::Violation,
-    register::{DRAIN_MS, MAX_MAYBES, Phase},
+    register::{DRAIN_MS, MAX_MAYBES, Phase, Window},
     worker::{Finish, Goal, Next, Pace, Progress, Stage, Then},
 };
 
@@ -24,18 +24,22 @@ impl Run<'_> {
             return Ok(Next::Done(Finish::Busy(register.owner.until)));
         }
         match (register.phase, self.w.goal) {
-            (Phase::Idle, Goal::Recover) => return Ok(Next::Done(Finish::NothingToDo)),
+            (Phase::Idle, Goal::Recover) if register.revoke.is_none() => return Ok(Next::Done(Finish::NothingToDo)),
             (Phase::Stuck, Goal::Rotate) => return Ok(Next::Done(Finish::Stuck)),
             _ => {}
         }
         self.w.register = register.clone();
         self.w.progress = vec![Progress::Fresh; self.plan.databases.len()];
-        let now = self.now;
+        let (now, revokes) = (self.now, self.w.goal == Goal::Revoke);
         self.write(Then::Taken, |r| {
             r.epoch = r.epoch.next();
             r.quiet = r.quiet.max(r.taken.map(|taken| taken.plus_ms(DRAIN_MS)));
             r.taken = Some(now);
             r.phase = r.undecided();
+            // A wish that is not worked off is worked off, and not widened: it would never end where one run cannot end it.
+            if revokes {
+                r.revoke = r.revoke.or(Some(r.last));
+            }
         })
     }
 
@@ -88,11 +92,17 @@ impl Run<'_> {
 
     /// An old rollover window ends before the next rotation; a user that may be on too many generations is looked at first.
     fn after_preflight(&mut self) -> Decision {
+        if let Some(target) = self.w.register.revoke
+            && self.w.register.has_left(self.plan, target, self.now)
+        {
+            return self.enter_prove(target, 0, Pace::Now);
+        }
         for (ix, plan) in self.plan.each() {
             let window = self.w.register.database(ix).and_then(|d| d.window);
             if let Some(window) = window
                 && window.until > self.now
                 && !plan.ends_windows
+                && !plan.window_over
             {
                 return self.release(Finish::WindowOpen(window.until));
             }
@@ -158,7 +168,8 @@ impl Run<'_> {
             for (ix, plan) in plans.each() {
                 let Some(database) = r.database_mut(ix) else { continue };
                 database.sent = false;
-                database.window = database.window.filter(|w| w.until > now || (plan.ends_windows && !quiet));
+                let is_open = |w: &Window| w.until > now && (plan.ends_windows || !plan.window_over);
+                database.window = database.window.filter(|w| is_open(w) || (plan.ends_windows && !quiet));
                 let user = database.target(plan);
                 if !plan.is_unfenced()
                     && let Some(user) = database.user_mut(user)

@@ -115,7 +115,10 @@ impl Run<'_> {
                 }
             }
         }
-        let old = |g: &Generation| *g < generation && !needed.contains(g);
+        // What is to be revoked is tried before its password is forgotten.
+        let to_prove =
+            |g: &Generation| self.w.register.revoke.is_some_and(|target| self.w.register.is_to_prove(*g, target));
+        let old = |g: &Generation| *g < generation && !needed.contains(g) && !to_prove(g);
         Ok(self.w.register.kept.iter().copied().filter(old).collect())
     }
 
@@ -123,7 +126,10 @@ impl Run<'_> {
         let generation = self.next_generation()?;
         let now = self.now;
         let plans = self.plan;
-        self.write(Then::Ended(Finish::Rotated(generation)), |r| {
+        let pending = self.w.register.revoke.is_some();
+        let then = if pending { Then::Again } else { Then::Ended(Finish::Rotated(generation)) };
+        self.write(then, |r| {
+            let base = r.current;
             for (ix, plan) in plans.each() {
                 let Some(database) = r.database_mut(ix) else { continue };
                 let changed = database.target(plan);
@@ -133,7 +139,7 @@ impl Run<'_> {
                 database.live = changed;
                 database.sent = false;
                 database.window = match plan.strategy {
-                    Strategy::Rollover => Some(Window { until: now.plus_ms(plan.window_ms) }),
+                    Strategy::Rollover => Some(Window { until: now.plus_ms(plan.window_ms), first: base }),
                     Strategy::Alternating | Strategy::Single => None,
                 };
             }

@@ -177,7 +177,7 @@ impl Run<'_> {
                 database.sent = false;
                 // If the first window was over by then, putting the base back has opened another one.
                 if plan.strategy == Strategy::Rollover && restored >> ix.0 & 1 == 1 {
-                    database.window = Some(Window { until: now.plus_ms(plan.window_ms) });
+                    database.window = Some(Window { until: now.plus_ms(plan.window_ms), first: base });
                 }
                 let target = database.target(plan);
                 let Some(user) = database.user_mut(target) else { continue };

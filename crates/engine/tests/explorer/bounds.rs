@@ -36,6 +36,8 @@ pub(crate) struct Bounds {
     pub(crate) any_order: bool,
     /// The questions of one batch are asked one after the other, with everything else in between.
     pub(crate) reads_apart: bool,
+    /// A revoke may be asked for, once, whenever it can still be finished.
+    pub(crate) revoke: bool,
     /// No crashes and no lost replies.
     pub(crate) calm: bool,
     /// Rules that are taken away.
@@ -60,6 +62,7 @@ impl Bounds {
             late_register: false,
             any_order: false,
             reads_apart: false,
+            revoke: false,
             calm: false,
             switches: Vec::new(),
         }
@@ -99,6 +102,7 @@ impl Bounds {
         say(self.late_refusals, "refusals at COMMIT");
         say(self.expiry, "windows expire");
         say(self.plan.databases.iter().any(|d| d.ends_windows), "windows are ended");
+        say(self.revoke, "a revoke");
         say(self.calm, "no crashes, no lost replies");
         say(self.any_order, "any order in a batch");
         say(self.reads_apart, "reads apart");

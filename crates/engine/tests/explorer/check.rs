@@ -6,7 +6,7 @@ use crate::{
     bounds::Bounds,
     memo::Memo,
     switches::Switch,
-    world::{NONE, World, bit, g},
+    world::{NONE, World, bit, g, n},
 };
 
 pub(crate) const LOST: &str = "I1: a password is in no store";
@@ -18,6 +18,7 @@ pub(crate) const UNRECORDED: &str = "K: a password is neither known nor possible
 pub(crate) const NO_REST: &str = "L: no good rest state in reach";
 pub(crate) const BRICK: &str = "B: the next rotation cannot commit";
 pub(crate) const RULE: &str = "N: the engine stopped itself by a named rule";
+pub(crate) const REVOKED: &str = "R: a revoked password logs in";
 pub(crate) const VERDICT: &str = "V: the verdict of a run is not true";
 
 /// The invariants that a state breaks.
@@ -41,6 +42,11 @@ pub(crate) fn check(b: &Bounds, memo: &Memo<'_>, world: &World, broken: &mut Vec
         let (target, candidates) = r.targets[d];
         if candidates & bit(database.password[target]) == 0 && !b.has(Switch::NoMark) {
             breaks(UNRECORDED);
+        }
+        if let Some(revoked) = r.register.revoked
+            && (0..=n(revoked)).any(|g| world.publishes_well(b, d, g))
+        {
+            breaks(REVOKED);
         }
         for s in &world.stores {
             let ok = world.publishes_well(b, d, s.current);
@@ -76,6 +82,9 @@ pub(crate) fn is_true(memo: &Memo<'_>, world: &World, finish: Finish) -> bool {
         Finish::RolledBack(generation) => {
             r.register.current != generation && world.stores.iter().all(|s| g(s.current) != generation)
         }
+        Finish::Revoked(generation) => r.register.is_revoked(generation),
+        // Nobody else changes passwords here, so whatever is thought to be revoked is.
+        Finish::NotRevoked => false,
         // Busy, NoRegister and Misfit cannot happen here; the others promise nothing about the world that outlasts others' work.
         Finish::Busy(_)
         | Finish::Drift

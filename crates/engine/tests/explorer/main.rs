@@ -88,6 +88,7 @@ fn everyday(mix: Mix) -> Vec<Bounds> {
         all.push(Bounds::one(mix).with(|b| (b.refusals, b.expiry) = (true, true)));
         all.push(Bounds::one(mix).with(|b| (b.refusals, b.plan) = (true, ending_windows(&b.plan))));
     }
+    all.extend(revokes(mix).into_iter().map(|b| b.with(|b| b.last = 3)));
     let heavy = [Mix(ALT_E, ALT_E), Mix(SINGLE_E, SINGLE_E)].contains(&mix);
     all.push(Bounds::two(mix).with(|b| (b.last, b.stale, b.refusals, b.delayed) = (2, true, true, !heavy)));
     let small =
@@ -98,9 +99,23 @@ fn everyday(mix: Mix) -> Vec<Bounds> {
     all
 }
 
+/// A revoke beside rotations, by one worker after the other and by two at a time; with a last generation of 3, there is none to spare.
+fn revokes(mix: Mix) -> Vec<Bounds> {
+    let mut one = vec![Bounds::one(mix).with(|b| (b.revoke, b.stale, b.throttled) = (true, false, false))];
+    if mix.has(ROLL) {
+        one.push(one[0].clone().with(|b| b.plan = ending_windows(&b.plan)));
+    }
+    if [Mix(ALT_E, ROLL), Mix(ALT_S, ROLL), Mix(SINGLE_S, ROLL)].contains(&mix) || is_long() {
+        one.push(Bounds::two(mix).with(|b| b.revoke = true));
+    }
+    one
+}
+
 /// What is searched on request.
 fn far(mix: Mix) -> Vec<Bounds> {
     let mut all = everyday(mix);
+    all.extend(revokes(mix).into_iter().map(|b| b.with(|b| (b.last, b.refusals) = (4, true))));
+    all.push(Bounds::two(mix).with(|b| (b.last, b.revoke, b.stale, b.refusals) = (3, true, true, true)));
     all.push(Bounds::two(mix).with(|b| b.refusals = true));
     all.push(Bounds::two(mix).with(|b| (b.stale, b.refusals) = (true, true)));
     all.push(Bounds::two(mix).with(|b| (b.last, b.late_register, b.refusals) = (2, true, true)));

@@ -94,7 +94,7 @@ pub(crate) struct Memo<'b> {
     worker_ids: Ids<Arc<Worker>>,
     outcomes: Vec<Outcome>,
     steps: FastMap<(u32, u32, u64, Moment), Move>,
-    beginners: [u32; 2],
+    beginners: [u32; 3],
 }
 
 impl<'b> Memo<'b> {
@@ -120,11 +120,12 @@ impl<'b> Memo<'b> {
             worker_ids: Ids::default(),
             outcomes,
             steps: FastMap::default(),
-            beginners: [0; 2],
+            beginners: [0; 3],
         };
         // Number 0 is nobody.
         memo.worker_id(Worker::new(0, Goal::Rotate, Timestamp(0)));
-        memo.beginners = [Goal::Rotate, Goal::Recover].map(|goal| memo.worker_id(Worker::new(1, goal, BUDGET)));
+        memo.beginners =
+            [Goal::Rotate, Goal::Recover, Goal::Revoke].map(|goal| memo.worker_id(Worker::new(1, goal, BUDGET)));
         memo
     }
 
@@ -151,6 +152,8 @@ impl<'b> Memo<'b> {
             next: None,
             last: g(1),
             kept: vec![g(0), g(1)],
+            revoke: None,
+            revoked: None,
             databases,
         })
     }
@@ -164,7 +167,11 @@ impl<'b> Memo<'b> {
     }
 
     pub(crate) fn beginner(&self, goal: Goal) -> u32 {
-        self.beginners[usize::from(goal == Goal::Recover)]
+        self.beginners[match goal {
+            Goal::Rotate => 0,
+            Goal::Recover => 1,
+            Goal::Revoke => 2,
+        }]
     }
 
     pub(crate) fn outcome(&self, answer: Answer) -> &Outcome {
@@ -315,7 +322,7 @@ impl<'b> Memo<'b> {
         let mut worker = worker.clone();
         if matches!(moment, Moment::WindowsOver | Moment::AllOver) {
             for d in &mut Arc::make_mut(&mut worker.register).databases {
-                d.window = d.window.map(|_| Window { until: Timestamp(0) });
+                d.window = d.window.map(|w| Window { until: Timestamp(0), ..w });
             }
         }
         match step(&self.b.plan, &worker, now, outcomes) {
@@ -341,6 +348,7 @@ pub(crate) fn is_read(effect: &Effect) -> bool {
         Effect::CheckCurrent { .. }
             | Effect::Inspect { .. }
             | Effect::Login { .. }
+            | Effect::ProveRefused { .. }
             | Effect::Published { .. }
             | Effect::ReadBack { .. }
             | Effect::ReadLabels { .. }
@@ -412,7 +420,7 @@ fn rebase(r: &mut Register) {
     r.quiet = r.quiet.map(|_| NOW.plus_ms(DRAIN_MS));
     for d in &mut r.databases {
         let end = |w: Window| if w.until < NOW { Timestamp(0) } else { NOW.plus_ms(WINDOW_MS) };
-        d.window = d.window.map(|w| Window { until: end(w) });
+        d.window = d.window.map(|w| Window { until: end(w), ..w });
     }
 }
 

@@ -5,15 +5,18 @@
 
 use std::{collections::BTreeMap, collections::VecDeque, fmt::Write as _};
 
-use dizzy_engine::{Effect, Goal, Outcome, Phase, Violation};
+use dizzy_engine::{Effect, Goal, Outcome, Phase, Stage, Violation};
 
 use crate::{
     bounds::Bounds,
     check::{self, check},
     memo::{Answer, FastMap, Memo, Mix, Moment, Move, TRANSIENT, UNKNOWN},
     switches::Switch,
-    world::{LateWrite, NONE, ORPHAN, Slot, Tie, World, bit},
+    world::{LateWrite, NONE, NOW, ORPHAN, Slot, Tie, World, bit},
 };
+
+/// As many rotations finish a revoke of any kind of database.
+const ROTATIONS_OF_A_REVOKE: u8 = 2;
 
 /// What the search found.
 #[derive(Debug, Default)]
@@ -201,6 +204,12 @@ impl<'b> Run<'b> {
         let r = self.memo.register(world.register);
         if world.has_workers() || r.phase != Phase::Idle || !broken.is_empty() {
             Rest::Not
+        } else if self.b.revoke && r.register.revoked.is_some() {
+            Rest::GoodLast
+        } else if self.b.revoke && r.register.revoke.is_some() {
+            if r.last + ROTATIONS_OF_A_REVOKE <= self.b.last { Rest::GoodMore } else { Rest::Good }
+        } else if self.b.revoke {
+            Rest::Good
         } else if r.current == self.b.last {
             Rest::GoodLast
         } else if r.last < self.b.last {
@@ -379,11 +388,21 @@ impl<'b> Run<'b> {
     /// between its reading and its taking is as if it had come later: taking is a compare-and-swap with what it read.
     fn begin(&mut self, world: &World, k: usize) {
         let r = self.memo.register(world.register);
-        let goal = match r.phase {
-            Phase::Idle if r.last >= self.b.last => return,
-            Phase::Stuck => Goal::Recover,
-            _ => Goal::Rotate,
-        };
+        let (phase, last) = (r.phase, r.last);
+        let untried = self.b.revoke && r.register.revoke.is_none() && r.register.revoked.is_none();
+        let proves = r.register.revoke.is_some_and(|target| r.register.has_left(&self.b.plan, target, NOW));
+        if untried && phase != Phase::Stuck && last + ROTATIONS_OF_A_REVOKE <= self.b.last {
+            self.begin_for(world, k, Goal::Revoke);
+        }
+        match phase {
+            Phase::Idle if last >= self.b.last && !proves => {}
+            Phase::Stuck => self.begin_for(world, k, Goal::Recover),
+            _ => self.begin_for(world, k, Goal::Rotate),
+        }
+    }
+
+    fn begin_for(&mut self, world: &World, k: usize, goal: Goal) {
+        let r = self.memo.register(world.register);
         let mut register = world.register;
         if self.b.has(Switch::BaseFromLabel) && r.phase == Phase::Idle {
             // A stale label is what makes this rule break.
@@ -398,7 +417,7 @@ impl<'b> Run<'b> {
             Move::Go(worker) => {
                 let mut next = *world;
                 next.slots[k] = Slot { worker, tie: Tie::Known, ..Slot::default() };
-                self.arrive_at(next, k, &format!("w{k} begins"));
+                self.arrive_at(next, k, &format!("w{k} begins ({goal:?})"));
             }
             Move::Done(_) => {}
             Move::Broken(violation) => self.stopped(world, &violation, "begins"),
@@ -542,6 +561,12 @@ impl<'b> Run<'b> {
 
     fn moved(&mut self, after: World, k: usize, moved: Move, tie: Tie, label: &str) {
         match moved {
+            // A worker that begins anew reads the register: as if it ended, and another came.
+            Move::Go(worker) if self.memo.worker(worker).worker.stage == Stage::Read => {
+                let mut next = after;
+                next.free(k);
+                self.push(next, |_| format!("{label}, and begins anew"));
+            }
             Move::Go(worker) => {
                 let mut next = after;
                 next.slots[k] = Slot { worker, tie, epoch: after.slots[k].epoch, ..Slot::default() };

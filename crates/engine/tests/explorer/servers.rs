@@ -27,6 +27,10 @@ impl World {
                 let ok = looks || self.logs_in(b, usize::from(database.0), user.0, n(*generation));
                 out.push(if ok { APPLIED } else { CREDENTIAL });
             }
+            Effect::ProveRefused { database, generation } => {
+                let well = self.publishes_well(b, usize::from(database.0), n(*generation));
+                out.push(if well { DRIFT } else { APPLIED });
+            }
             Effect::ReadLabels { store: s } => {
                 let own = memo.worker(self.slots[k].worker).next;
                 let pending = match store(s).pending {

@@ -58,6 +58,8 @@ pub(crate) enum Switch {
     BaseFromLabel,
     /// Rulings §2.5: the alternating fence accepts only the base and the new generation.
     ExactAlternatingFence,
+    /// Rulings §2.5: a revoke is one rotation.
+    RevokeAsOneRotation,
     /// Not a rule: the drain does not end while anybody looks.
     NeverDrained,
     /// Not a rule of safety: a fenced single is changed at once, without an open transaction as its vote.
@@ -92,6 +94,7 @@ impl Switch {
             Self::UnknownIgnored,
             Self::BaseFromLabel,
             Self::ExactAlternatingFence,
+            Self::RevokeAsOneRotation,
             Self::NeverDrained,
             Self::NoVote,
         ]
@@ -103,6 +106,9 @@ impl Switch {
             Self::NoCommitRecord if after.phase == Phase::Commit => {
                 after.phase = Phase::Intent;
                 after.was = Phase::Intent;
+            }
+            Self::RevokeAsOneRotation if before.phase == Phase::Commit && after.phase == Phase::Idle => {
+                after.revoked = after.revoke.take();
             }
             Self::NoMark => {
                 for (d, old) in after.databases.iter_mut().zip(&before.databases) {

@@ -1,7 +1,6 @@
 //! What must fail: every rule of the protocol, taken away within the smallest bounds that show why it is there.
 //!
 //! Each case also runs with the rule in place and must then be clean, so that it is the rule and nothing else that holds.
-//! Not here: a revoke as one rotation (rulings §2.5) needs the revoke itself, which this engine does not have.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +36,7 @@ fn cases_of_one_worker() -> Vec<Case> {
     let third = || Bounds::one(Mix(ALT_S, ROLL)).with(|b| b.last = 4);
     let at_once = || fenced().with(|b| b.switches.push(Switch::NoVote));
     let ends = || roll().with(|b| b.plan = ending_windows(&b.plan));
+    let revoke = |mix| Bounds::one(mix).with(|b| (b.last, b.revoke, b.throttled) = (3, true, false));
     vec![
         case("C1, C2", Switch::NoStaging, single(), check::LOST),
         case("C3", Switch::FinishWithoutPromotion, single(), check::SPLIT),
@@ -58,6 +58,8 @@ fn cases_of_one_worker() -> Vec<Case> {
         case("R5", Switch::ProbeWithoutDrain, third(), check::UNRECORDED),
         case("R7", Switch::UnknownIgnored, single(), check::UNRECORDED),
         case("R8", Switch::BaseFromLabel, roll(), check::UNRECORDED),
+        case("R12", Switch::RevokeAsOneRotation, revoke(Mix(ALT_S, SINGLE_S)), check::REVOKED),
+        case("R12", Switch::RevokeAsOneRotation, revoke(Mix(SINGLE_S, ROLL)), check::REVOKED),
         case("R9", Switch::ExactAlternatingFence, Bounds::one(Mix(ALT_E, SINGLE_S)), check::BRICK),
     ]
 }

@@ -13,6 +13,7 @@
 mod abort;
 mod begin;
 mod register;
+mod revoke;
 mod rules;
 mod run;
 mod walk;

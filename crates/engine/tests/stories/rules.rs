@@ -284,7 +284,7 @@ fn a_user_may_be_on_two_generations_besides_the_known_one() {
 
 #[test]
 fn no_rotation_begins_in_an_open_window_that_cannot_be_ended() {
-    let window = Some(Window { until: Timestamp(9) });
+    let window = Some(Window { until: Timestamp(9), first: g(0) });
     for (kind, answer) in [(rollover(false), Err(Violation::Window(D))), (rollover(true), Ok(()))] {
         let mut rest = at_rest(&plan(&[kind]));
         rest.databases[0].window = window;

@@ -75,6 +75,8 @@ pub(crate) fn at_rest(plan: &Plan) -> Register {
         next: None,
         last: g(1),
         kept: vec![g(0), g(1)],
+        revoke: None,
+        revoked: None,
         databases: plan.databases.iter().map(database).collect(),
     }
 }
@@ -103,7 +105,7 @@ pub(crate) fn sent(mut r: Register, database: u8) -> Register {
 
 pub(crate) fn open_window(mut r: Register, until: Timestamp) -> Register {
     for d in &mut r.databases {
-        d.window = Some(Window { until });
+        d.window = Some(Window { until, first: g(0) });
     }
     r
 }
@@ -237,6 +239,7 @@ pub(crate) fn text(effect: &Effect) -> String {
         }
         Effect::Promote { store, from, to } => format!("promote {} {from}>{to}", store.0),
         Effect::Published { store, generation } => format!("published {} {generation}", store.0),
+        Effect::ProveRefused { database, generation } => format!("refused {} {generation}", database.0),
         Effect::Prune { store, generation } => format!("prune {} {generation}", store.0),
     }
 }

@@ -8,6 +8,7 @@ pub mod model;
 mod resolve;
 pub mod resolved;
 pub mod schedule;
+pub mod shard;
 mod source;
 
 use std::path::Path;
@@ -17,7 +18,8 @@ pub use resolved::{
     Adapter, Audit, AuditRequire, Config, Database, Engine, Need, Oci, OciAuth, OnActiveSessions, Place, RotationSet,
     Secret, Wallet,
 };
-pub use schedule::{Due, Rule, Schedule, Window};
+pub use schedule::{Due, Past, Rule, Schedule, Window};
+pub use shard::{MAX_SHARDS, Shard};
 
 /// Most databases of a set: every one must answer while the others wait for it.
 pub const MAX_DATABASES: usize = 16;

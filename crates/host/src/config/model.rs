@@ -41,6 +41,10 @@ pub struct JournalModel {
 pub struct AuditModel {
     /// Secret reference to the key that signs the records (at least 32 bytes). Without it records are not signed.
     pub key: Option<String>,
+    /// Secret references to keys that `key` replaced: what they have signed is verified with them.
+    pub former_keys: Option<Vec<String>>,
+    /// Secret reference to an Ed25519 seed (32 bytes): each stream that ends gets a signed note, for verifiers that must not hold `key`.
+    pub note_key: Option<String>,
     /// Where records go: `file:DIR` (default `file:./dizzy-audit`), `s3://BUCKET/PREFIX`, `oci://NAMESPACE/BUCKET/PREFIX`.
     pub sinks: Option<Vec<String>>,
     /// How many of the sinks must have a record before the first side effect of a rotation.
@@ -64,6 +68,9 @@ pub enum AuditRequire {
 pub struct OciModel {
     /// How to authenticate (default `auto`: what the place offers).
     pub auth: Option<OciAuth>,
+    /// Secret reference to an API key, where there is neither a resource principal nor a configuration file (a Lambda function): a JSON
+    /// object with `tenancy`, `user`, `fingerprint`, `key` (PEM), and `region` and `pass_phrase` if there are any.
+    pub key: Option<String>,
     /// Other endpoints than the public ones.
     #[serde(default)]
     pub endpoints: OciEndpointsModel,
@@ -114,6 +121,8 @@ pub struct SetModel {
     pub spread: Option<String>,
     /// Shortest time between two rotations by `rotate --due`: `1h`.
     pub min_interval: Option<String>,
+    /// Oracle: how long before a password expires on the server `rotate --due` replaces it, whatever `every` or `cron` say: `7d`.
+    pub renew_before: Option<String>,
     /// What to do if the idle user still has sessions when it is about to be changed (default `wait`).
     pub on_active_sessions: Option<OnActiveSessions>,
     /// Whether each database gets a password of its own, or all share one that satisfies the rules of each (default `each`).
@@ -172,7 +181,7 @@ pub struct DatabaseModel {
     pub strategy: Option<StrategyModel>,
     /// Secret reference to PEM roots that the server's certificate must lead to (default: public roots and those of RDS).
     pub tls_ca: Option<String>,
-    /// Oracle: where the wallet is. `file:`, `oci://NAMESPACE/BUCKET/OBJECT`, `oci-adb:OCID`, or a secret reference.
+    /// Oracle: where the wallet is. `file:PATH`, `oci://NAMESPACE/BUCKET/OBJECT`, `oci-adb:OCID`, or a secret with its base64 or a URL.
     pub wallet: Option<String>,
     /// Oracle: secret reference to the wallet's password.
     pub wallet_password: Option<String>,
@@ -219,6 +228,10 @@ pub struct PasswordModel {
     pub classes: Option<Vec<ClassModel>>,
     /// Characters never to use.
     pub exclude: Option<String>,
+    /// What the first character may be (default: a letter).
+    pub first: Option<Vec<ClassModel>>,
+    /// Texts that no password may contain, in whatever case; at most 32, of 2 to 64 characters. User names never are in one, forwards or backwards.
+    pub forbidden: Option<Vec<String>>,
 }
 
 /// A class of characters.

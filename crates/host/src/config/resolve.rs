@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     document::Format,
-    password::{Class, DEFAULT_LENGTH, MAX_LENGTH, ORACLE_LENGTH, Policy},
+    password::{Class, DEFAULT_LENGTH, MAX_LENGTH, ORACLE_LENGTH, Policy, Rules},
     reference::Reference,
 };
 
@@ -40,6 +40,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 /// A rotation more often than this is a mistake in the unit.
 const EVERY: RangeInclusive<Duration> = MINUTE..=DAY.saturating_mul(3650);
+/// Less than a day would leave no time for a second try, or for the next window.
+const RENEW: RangeInclusive<Duration> = DAY..=DAY.saturating_mul(365);
 const SPREAD: RangeInclusive<Duration> = Duration::ZERO..=DAY.saturating_mul(30);
 /// A server that has not answered for a minute would keep the whole set waiting.
 const CONNECT: RangeInclusive<Duration> = Duration::from_millis(100)..=MINUTE;
@@ -48,6 +50,9 @@ const DEFAULT_CONNECT: Duration = SECOND.saturating_mul(5);
 const DEFAULT_STATEMENT: Duration = SECOND.saturating_mul(10);
 
 const DEFAULT_JOURNAL: &str = "file:./dizzy-state";
+/// Most keys that were replaced; a key a month for ten years.
+const MAX_FORMER_KEYS: usize = 120;
+
 const DEFAULT_SINK: &str = "file:./dizzy-audit";
 
 type Resolved<T> = Result<T, ConfigError>;
@@ -59,7 +64,7 @@ pub(super) fn resolve(source: &Source<'_>, model: Model) -> Resolved<Config> {
     let journal = at.place(model.journal.url.as_deref().unwrap_or(DEFAULT_JOURNAL))?;
     needs.extend(at.need_of_place(&journal));
     let audit = audit(&root.key("audit"), model.audit, &mut needs)?;
-    let oci = oci(&root.key("oci"), model.oci)?;
+    let oci = oci(&root.key("oci"), model.oci, &mut needs)?;
     let at = root.key("sets");
     if model.sets.is_empty() {
         return Err(
@@ -84,6 +89,15 @@ fn audit(at: &At<'_>, model: AuditModel, needs: &mut Vec<Need>) -> Resolved<Audi
             Some(at.reference(text, needs)?)
         }
     };
+    let mut former_keys = Vec::new();
+    let at_former = at.key("former_keys");
+    for (index, text) in model.former_keys.unwrap_or_default().iter().take(MAX_FORMER_KEYS).enumerate() {
+        former_keys.push(at_former.index(index).reference(text, needs)?);
+    }
+    let note_key = match &model.note_key {
+        None => None,
+        Some(text) => Some(at.key("note_key").reference(text, needs)?),
+    };
     let at = at.key("sinks");
     let texts = model.sinks.unwrap_or_else(|| vec![DEFAULT_SINK.to_owned()]);
     if texts.is_empty() || texts.len() > MAX_SINKS {
@@ -99,10 +113,26 @@ fn audit(at: &At<'_>, model: AuditModel, needs: &mut Vec<Need>) -> Resolved<Audi
         needs.extend(at.need_of_place(&sink));
         sinks.push(sink);
     }
-    Ok(Audit { key, sinks, require: model.require.unwrap_or_default() })
+    Ok(Audit { key, former_keys, note_key, sinks, require: model.require.unwrap_or_default() })
 }
 
-fn oci(at: &At<'_>, model: OciModel) -> Resolved<Oci> {
+fn oci(at: &At<'_>, model: OciModel, needs: &mut Vec<Need>) -> Resolved<Oci> {
+    let key_at = at.key("key");
+    let key = match &model.key {
+        None => None,
+        Some(text) => match key_at.reference(text, needs)? {
+            Reference::OciVault { .. } => {
+                return Err(key_at.wrong(
+                    "the key to OCI cannot be in OCI",
+                    "allowed: `aws-sm:NAME`, `aws-ssm:/NAME`, `env:NAME`, `file:PATH`",
+                ));
+            }
+            other @ (Reference::AwsSm { .. }
+            | Reference::AwsSsm { .. }
+            | Reference::Env { .. }
+            | Reference::File { .. }) => Some(other),
+        },
+    };
     let at = at.key("endpoints");
     let endpoint = |key: &str, url: Option<String>| match url {
         None => Ok(None),
@@ -110,6 +140,7 @@ fn oci(at: &At<'_>, model: OciModel) -> Resolved<Oci> {
     };
     Ok(Oci {
         auth: model.auth.unwrap_or_default(),
+        key,
         secrets: endpoint("secrets", model.endpoints.secrets)?,
         vaults: endpoint("vaults", model.endpoints.vaults)?,
         objectstorage: endpoint("objectstorage", model.endpoints.objectstorage)?,
@@ -171,10 +202,22 @@ fn schedule(at: &At<'_>, model: &SetModel) -> Resolved<Schedule> {
             return Err(at.key("cron").wrong("`every` and `cron` exclude each other", "keep one of them"));
         }
     };
-    let on_request = rule == Rule::OnRequest;
+    let renew_before = match &model.renew_before {
+        None => None,
+        Some(_) if !model.databases.values().any(|database| database.engine == Engine::Oracle) => {
+            return Err(at.key("renew_before").wrong(
+                "no database of this set gives a new password a new life",
+                "PostgreSQL's VALID UNTIL stays as it is when a password changes: use `every`, and have an administrator move the date",
+            ));
+        }
+        Some(text) => Some(at.key("renew_before").duration(text, &RENEW)?),
+    };
+    let on_request = rule == Rule::OnRequest && renew_before.is_none();
     let timed = |key: &str| {
-        at.key(key)
-            .wrong(format!("`{key}` means nothing without `every` or `cron`"), "add `every = \"30d\"`, or leave it out")
+        at.key(key).wrong(
+            format!("`{key}` means nothing without `every`, `cron` or `renew_before`"),
+            "add `every = \"30d\"`, or leave it out",
+        )
     };
     let window = match &model.window {
         None => None,
@@ -202,7 +245,7 @@ fn schedule(at: &At<'_>, model: &SetModel) -> Resolved<Schedule> {
         Some(_) if on_request => return Err(timed("min_interval")),
         Some(text) => at.key("min_interval").duration(text, &EVERY)?,
     };
-    Ok(Schedule { rule, window, spread, min_interval })
+    Ok(Schedule { rule, window, spread, min_interval, renew_before })
 }
 
 fn databases(at: &At<'_>, models: BTreeMap<String, DatabaseModel>, needs: &mut Vec<Need>) -> Resolved<Vec<Database>> {
@@ -265,6 +308,12 @@ fn database(at: &At<'_>, name: String, model: DatabaseModel, needs: &mut Vec<Nee
         None => None,
         Some(text) => Some(at.key("wallet").wallet(&text, needs)?),
     };
+    if let (Some(Wallet::Generated { .. }), Some(_)) = (&wallet, &wallet_password) {
+        return Err(at.key("wallet_password").wrong(
+            "a wallet that the database service makes gets a random password, used once",
+            "leave `wallet_password` out",
+        ));
+    }
     let time = |key: &str, text: Option<String>, limits: &RangeInclusive<Duration>, default: Duration| match text {
         None => Ok(default),
         Some(text) => at.key(key).duration(&text, limits),
@@ -369,41 +418,57 @@ fn strategy(at: &At<'_>, engine: Engine, users: usize, written: Option<StrategyM
 }
 
 fn policy(at: &At<'_>, engine: Engine, model: PasswordModel) -> Resolved<Policy> {
+    let PasswordModel { length, classes, exclude, first, forbidden } = model;
     let (default, longest) = match engine {
         Engine::Oracle => (ORACLE_LENGTH, ORACLE_LENGTH),
         Engine::Postgres => (DEFAULT_LENGTH, MAX_LENGTH),
     };
-    if engine == Engine::Postgres && matches!(model, PasswordModel { length: None, classes: None, exclude: None }) {
+    let says_nothing = length.is_none() && classes.is_none() && exclude.is_none() && first.is_none();
+    if engine == Engine::Postgres && says_nothing && forbidden.is_none() {
         return Ok(Policy::default());
     }
-    if model.length.is_some_and(|length| usize::from(length) > longest && usize::from(length) <= MAX_LENGTH) {
+    if length.is_some_and(|length| usize::from(length) > longest && usize::from(length) <= MAX_LENGTH) {
         return Err(at.key("length").wrong(
             format!("an Oracle password has at most {longest} characters here"),
             "longer ones work in some versions only; Autonomous Database takes 12 to 30",
         ));
     }
-    let classes: Vec<Class> = match &model.classes {
-        None => Class::ALL.to_vec(),
-        Some(classes) => classes
-            .iter()
-            .map(|class| match class {
-                ClassModel::Digit => Class::Digit,
-                ClassModel::Lower => Class::Lower,
-                ClassModel::Symbol => Class::Symbol,
-                ClassModel::Upper => Class::Upper,
-            })
-            .collect(),
-    };
-    let exclude = model.exclude.unwrap_or_default();
+    let first = first.map(|first| classes_of(&first));
+    if first.as_ref().is_some_and(Vec::is_empty) {
+        return Err(at.key("first").wrong("no class is named", "leave it out: a password starts with a letter"));
+    }
+    let is_letter = |class: &Class| matches!(class, Class::Lower | Class::Upper);
+    if engine == Engine::Oracle && first.as_ref().is_some_and(|first| !first.iter().all(is_letter)) {
+        return Err(at.key("first").wrong(
+            "an Oracle password starts with a letter here",
+            "Oracle's own tools take others between double quotes only; classes are \"lower\" and \"upper\"",
+        ));
+    }
+    let exclude = exclude.unwrap_or_default();
     // With the default classes, excluding every symbol means "no symbols" and nothing else.
     let emptied = |class: &Class| class.characters().chars().all(|c| exclude.contains(c));
-    let classes = match model.classes {
-        None => classes.into_iter().filter(|class| !emptied(class)).collect(),
-        Some(_) => classes,
+    let classes = match classes {
+        None => Class::ALL.into_iter().filter(|class| !emptied(class)).collect(),
+        Some(classes) => classes_of(&classes),
     };
-    let length = model.length.map_or(default, usize::from);
-    Policy::new(length, &classes, &exclude)
-        .map_err(|error| ConfigError { hint: None, ..at.wrong(error.to_string(), "") })
+    let rules = Rules {
+        length: length.map_or(default, usize::from),
+        classes: &classes,
+        first: first.as_deref(),
+        exclude: &exclude,
+        forbidden: &forbidden.unwrap_or_default(),
+    };
+    Policy::new(&rules).map_err(|error| ConfigError { hint: None, ..at.wrong(error.to_string(), "") })
+}
+
+fn classes_of(models: &[ClassModel]) -> Vec<Class> {
+    let class = |model: &ClassModel| match model {
+        ClassModel::Digit => Class::Digit,
+        ClassModel::Lower => Class::Lower,
+        ClassModel::Symbol => Class::Symbol,
+        ClassModel::Upper => Class::Upper,
+    };
+    models.iter().map(class).collect()
 }
 
 fn secrets(
@@ -613,34 +678,14 @@ impl At<'_> {
         if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
             return Err(wrong());
         }
-        let named = |name: &str| !name.is_empty() && !name.contains(['?', '#', '@', ':']);
-        if let Some(path) = text.strip_prefix("file:") {
-            return if path.is_empty() { Err(wrong()) } else { Ok(Place::File(path.into())) };
-        }
-        if let Some(rest) = text.strip_prefix("s3://") {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            if !named(bucket) {
-                return Err(wrong());
-            }
-            return Ok(Place::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() });
-        }
-        let (namespace, rest) = text.strip_prefix("oci://").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        if !named(namespace) || !named(bucket) {
-            return Err(wrong());
-        }
-        Ok(Place::Oci {
-            namespace: namespace.to_owned(),
-            bucket: bucket.to_owned(),
-            prefix: prefix.trim_end_matches('/').to_owned(),
-        })
+        text.parse().map_err(|_| wrong())
     }
 
     fn wallet(&self, text: &str, needs: &mut Vec<Need>) -> Resolved<Wallet> {
-        if text.starts_with("https:") {
+        if text.starts_with("https:") || text.starts_with("http:") {
             return Err(self.wrong(
                 "a pre-authenticated URL is a secret and does not belong into the configuration",
-                "put the URL into a secret and name that here: `aws-sm:NAME`, `oci-vault:OCID`, `file:PATH`",
+                "put the URL into a secret and name that here: `aws-sm:NAME`, `oci-vault:OCID`, `env:NAME`, `file:PATH`",
             ));
         }
         if let Some(ocid) = text.strip_prefix("oci-adb:") {

@@ -65,11 +65,47 @@ impl fmt::Display for Place {
     }
 }
 
+/// The text is no place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct NoPlace;
+
+impl core::str::FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let named = |name: &str| !name.is_empty() && !name.contains(['?', '#', '@', ':']);
+        if let Some(path) = text.strip_prefix("file:") {
+            return if path.is_empty() { Err(NoPlace) } else { Ok(Self::File(path.into())) };
+        }
+        if let Some(rest) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if !named(bucket) {
+                return Err(NoPlace);
+            }
+            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_end_matches('/').to_owned() });
+        }
+        let (namespace, rest) = text.strip_prefix("oci://").and_then(|rest| rest.split_once('/')).ok_or(NoPlace)?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if !named(namespace) || !named(bucket) {
+            return Err(NoPlace);
+        }
+        Ok(Self::Oci {
+            namespace: namespace.to_owned(),
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
 /// The audit trail.
 #[derive(Clone, Debug)]
 pub struct Audit {
     /// Where the signing key is; records are unsigned without it.
     pub key: Option<Reference>,
+    /// Where keys are that `key` replaced.
+    pub former_keys: Vec<Reference>,
+    /// Where the key of signed notes is; there are none without it.
+    pub note_key: Option<Reference>,
     /// Where records go; at least one.
     pub sinks: Vec<Place>,
     /// How many sinks must have a record before the first side effect.
@@ -81,6 +117,8 @@ pub struct Audit {
 pub struct Oci {
     /// How to authenticate.
     pub auth: OciAuth,
+    /// Where an API key is, if it is a secret.
+    pub key: Option<Reference>,
     /// Secret retrieval, if elsewhere.
     pub secrets: Option<String>,
     /// Vault management, if elsewhere.
@@ -164,7 +202,7 @@ pub enum Wallet {
         /// The object.
         object: String,
     },
-    /// A file, a secret with base64, or a secret with a pre-authenticated `https:` URL.
+    /// A file, folder or secret: the wallet itself, its base64, or a pre-authenticated `https:` URL.
     Reference(Reference),
 }
 
@@ -257,6 +295,36 @@ impl Config {
                 hint: Some(hint),
             }
         })
+    }
+
+    /// Every reference to something that is read: keys, administrators, roots, wallets and their passwords. Not the secrets that
+    /// publish credentials, which are stores.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
+        fn of_database(database: &Database) -> impl Iterator<Item = &Reference> {
+            let wallet = match &database.wallet {
+                Some(Wallet::Reference(reference)) => Some(reference),
+                Some(Wallet::Generated { .. } | Wallet::Object { .. }) | None => None,
+            };
+            let all = [database.tls_ca.as_ref(), wallet, database.wallet_password.as_ref(), database.admin.as_ref()];
+            all.into_iter().flatten()
+        }
+        let audit = self.audit.key.iter().chain(&self.audit.former_keys).chain(&self.audit.note_key);
+        let all = audit.chain(&self.oci.key);
+        all.chain(self.sets.values().flat_map(|set| &set.databases).flat_map(of_database))
+    }
+
+    /// A configuration without sets and with nothing but defaults, for commands that are given all they need.
+    #[must_use]
+    pub fn empty() -> Self {
+        let audit = Audit {
+            key: None,
+            former_keys: Vec::new(),
+            note_key: None,
+            sinks: Vec::new(),
+            require: AuditRequire::default(),
+        };
+        let journal = Place::File(PathBuf::from("./dizzy-state"));
+        Self { file: String::new(), journal, audit, oci: Oci::default(), sets: BTreeMap::new(), needs: Vec::new() }
     }
 
     /// What the given sets, and the parts common to all, need.

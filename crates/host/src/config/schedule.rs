@@ -1,4 +1,5 @@
-//! When a set is due: `every` or `cron`, a window of the day, a spread, a shortest interval. Pure; all times are UTC.
+//! When a set is due: `every` or `cron`, the end of a password's life, a window of the day, a spread, a shortest interval. Pure; all
+//! times are UTC, which knows no summer time.
 //!
 //! This binds `rotate --due` only. Nothing here decides whether a rotation is safe.
 
@@ -37,6 +38,8 @@ pub struct Schedule {
     pub spread: Duration,
     /// Shortest time between two rotations.
     pub min_interval: Duration,
+    /// How long before a password expires on its server it is replaced.
+    pub renew_before: Option<Duration>,
 }
 
 /// Whether a set is due.
@@ -53,28 +56,27 @@ pub enum Due {
     OnRequest,
 }
 
+/// What a schedule has to know about a set.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Past {
+    /// When the last rotation came to rest; `None`: there was none.
+    pub rotated: Option<Timestamp>,
+    /// When the first password of the set expires on its server, if that is known and a rotation moves it.
+    pub expires: Option<Timestamp>,
+}
+
 impl Schedule {
-    /// Whether the set with this name is due at `now`, if its last rotation ended (or its register was made) at `last`.
-    /// A set without a past is due at once, or when its window opens.
+    /// Whether the set with this name is due at `now`. A set without a past is due at once, or when its window opens.
+    ///
+    /// However many times have passed meanwhile, nothing is made up for: a set is due or it is not, and one rotation serves them all.
     #[must_use]
-    pub fn due(&self, set: &str, last: Option<Timestamp>, now: Timestamp) -> Due {
-        let ripe = match (&self.rule, last) {
-            (Rule::OnRequest, _) => return Due::OnRequest,
-            (Rule::Cron(_) | Rule::Every(_), None) => now,
-            (Rule::Every(span), Some(last)) => last.plus_ms(millis(*span)),
-            (Rule::Cron(cron), Some(last)) => match next_match(cron, last) {
-                Some(next) => next,
-                None => return Due::OnRequest,
-            },
-        };
-        let floor = last.map_or(ripe, |last| last.plus_ms(millis(self.min_interval)));
-        // Without a past there is nothing to count from: an offset from `now` would never be reached.
-        let spread = if last.is_some() { offset(set, self.spread) } else { 0 };
-        let ripe = ripe.max(floor);
-        let due = match &self.window {
+    pub fn due(&self, set: &str, past: Past, now: Timestamp) -> Due {
+        let ripe = [self.by_rule(set, past.rotated, now), self.by_expiry(set, past, now)];
+        let placed = ripe.into_iter().flatten().map(|(ripe, spread)| match &self.window {
             None => ripe.plus_ms(spread),
             Some(window) => window.place(ripe, spread),
-        };
+        });
+        let Some(due) = placed.min() else { return Due::OnRequest };
         if due > now {
             return Due::At(due);
         }
@@ -82,6 +84,30 @@ impl Schedule {
             Some(window) if !window.contains(now) => Due::At(window.place(now, 0)),
             Some(_) | None => Due::Now { since: due },
         }
+    }
+
+    /// When the rule asks for a rotation, and how much of the spread comes on top.
+    fn by_rule(&self, set: &str, last: Option<Timestamp>, now: Timestamp) -> Option<(Timestamp, i64)> {
+        let ripe = match (&self.rule, last) {
+            (Rule::OnRequest, _) => return None,
+            // Without a past there is nothing to count from: an offset from `now` would never be reached.
+            (Rule::Cron(_) | Rule::Every(_), None) => return Some((now, 0)),
+            (Rule::Every(span), Some(last)) => last.plus_ms(millis(*span)),
+            (Rule::Cron(cron), Some(last)) => next_match(cron, last)?,
+        };
+        let floor = last.map_or(ripe, |last| last.plus_ms(millis(self.min_interval)));
+        Some((ripe.max(floor), offset(set, self.spread)))
+    }
+
+    /// When the end of a password's life asks for a rotation.
+    fn by_expiry(&self, set: &str, past: Past, now: Timestamp) -> Option<(Timestamp, i64)> {
+        let before = self.renew_before?;
+        let Some(last) = past.rotated else { return Some((now, 0)) };
+        let ripe = past.expires?.plus_ms(millis(before).saturating_neg());
+        // The password that expires may be the other user's, or live for less than `renew_before`. Half of it between two rotations leaves
+        // consumers time to follow, and comes before the end.
+        let floor = last.plus_ms(millis(self.min_interval.max(before / 2)));
+        Some((ripe.max(floor), offset(set, self.spread.min(before / 2))))
     }
 }
 
@@ -205,7 +231,12 @@ mod tests {
             window: None,
             spread: Duration::ZERO,
             min_interval: Duration::ZERO,
+            renew_before: None,
         }
+    }
+
+    fn rotated(at: Timestamp) -> Past {
+        Past { rotated: Some(at), expires: None }
     }
 
     #[test]
@@ -223,20 +254,20 @@ mod tests {
     #[test]
     fn a_set_is_due_when_its_time_has_passed() {
         let schedule = every("30d");
-        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(29 * DAY)), Due::At(Timestamp(30 * DAY)));
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), Timestamp(29 * DAY)), Due::At(Timestamp(30 * DAY)));
         let since = Timestamp(30 * DAY);
-        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(31 * DAY)), Due::Now { since });
-        assert_eq!(schedule.due("orders", None, Timestamp(5)), Due::Now { since: Timestamp(5) });
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), Timestamp(31 * DAY)), Due::Now { since });
+        assert_eq!(schedule.due("orders", Past::default(), Timestamp(5)), Due::Now { since: Timestamp(5) });
     }
 
     #[test]
     fn an_overdue_set_waits_for_its_window() {
         let schedule = Schedule { window: Window::parse("02:00-04:00"), ..every("1d") };
         let noon = Timestamp(10 * DAY + 12 * HOUR);
-        assert_eq!(schedule.due("orders", Some(Timestamp(0)), noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
         let three = Timestamp(11 * DAY + 3 * HOUR);
-        assert!(matches!(schedule.due("orders", Some(Timestamp(0)), three), Due::Now { .. }));
-        assert_eq!(schedule.due("orders", None, noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
+        assert!(matches!(schedule.due("orders", rotated(Timestamp(0)), three), Due::Now { .. }));
+        assert_eq!(schedule.due("orders", Past::default(), noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
     }
 
     #[test]
@@ -258,10 +289,11 @@ mod tests {
         let schedule = Schedule { window: Window::parse("02:00-02:10"), spread, ..every("1d") };
         let mut offsets = std::collections::BTreeSet::new();
         for set in ["orders", "billing", "users", "carts"] {
-            let Due::At(due) = schedule.due(set, Some(Timestamp(0)), Timestamp(0)) else { panic!("due at once") };
-            assert_eq!(schedule.due(set, Some(Timestamp(0)), Timestamp(0)), Due::At(due));
+            let Due::At(due) = schedule.due(set, rotated(Timestamp(0)), Timestamp(0)) else { panic!("due at once") };
+            assert_eq!(schedule.due(set, rotated(Timestamp(0)), Timestamp(0)), Due::At(due));
             assert!(schedule.window.unwrap().contains(due));
-            let Due::At(plain) = Schedule { spread, ..every("1d") }.due(set, Some(Timestamp(0)), Timestamp(0)) else {
+            let Due::At(plain) = Schedule { spread, ..every("1d") }.due(set, rotated(Timestamp(0)), Timestamp(0))
+            else {
                 panic!("due at once")
             };
             offsets.insert(plain);
@@ -275,9 +307,9 @@ mod tests {
         let schedule = Schedule { window: Window::parse("02:00-04:00"), spread, ..every("1d") };
         for set in ["orders", "billing", "users"] {
             let three = Timestamp(10 * DAY + 3 * HOUR);
-            assert_eq!(schedule.due(set, None, three), Due::Now { since: three });
+            assert_eq!(schedule.due(set, Past::default(), three), Due::Now { since: three });
             let noon = Timestamp(10 * DAY + 12 * HOUR);
-            assert_eq!(schedule.due(set, None, noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
+            assert_eq!(schedule.due(set, Past::default(), noon), Due::At(Timestamp(11 * DAY + 2 * HOUR)));
         }
     }
 
@@ -287,8 +319,8 @@ mod tests {
         for window in [None, Window::parse("02:00-04:00"), Window::parse("23:50-00:10")] {
             let schedule = Schedule { window, spread, ..every("30d") };
             for (set, now) in [("orders", 0), ("billing", 29 * DAY), ("users", 45 * DAY + 12 * HOUR)] {
-                if let Due::At(announced) = schedule.due(set, Some(Timestamp(0)), Timestamp(now)) {
-                    let then = schedule.due(set, Some(Timestamp(0)), announced);
+                if let Due::At(announced) = schedule.due(set, rotated(Timestamp(0)), Timestamp(now)) {
+                    let then = schedule.due(set, rotated(Timestamp(0)), announced);
                     assert!(matches!(then, Due::Now { .. }), "{set} {window:?}: {then:?}");
                 }
             }
@@ -301,8 +333,8 @@ mod tests {
         let schedule = Schedule { rule, ..every("1d") };
         // 1970-01-01 was a Thursday, so the first Sunday is the 4th.
         let sunday = Timestamp(3 * DAY + 3 * HOUR);
-        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(DAY)), Due::At(sunday));
-        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(20 * DAY)), Due::Now { since: sunday });
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), Timestamp(DAY)), Due::At(sunday));
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), Timestamp(20 * DAY)), Due::Now { since: sunday });
         for text in ["", "* * * *", "0 0 0 3 * * *", "61 * * * *", "0 0 30 2 *"] {
             assert!(cron(text).is_none(), "{text}");
         }
@@ -311,6 +343,78 @@ mod tests {
     #[test]
     fn the_shortest_interval_holds_a_due_set_back() {
         let schedule = Schedule { min_interval: Duration::from_secs(7200), ..every("1h") };
-        assert_eq!(schedule.due("orders", Some(Timestamp(0)), Timestamp(HOUR)), Due::At(Timestamp(2 * HOUR)));
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), Timestamp(HOUR)), Due::At(Timestamp(2 * HOUR)));
+    }
+
+    #[test]
+    fn a_window_that_was_missed_is_made_up_for_once_in_the_next() {
+        let schedule = Schedule { window: Window::parse("02:00-04:00"), ..every("7d") };
+        let last = rotated(Timestamp(2 * HOUR));
+        // Due in the window of day 7; the machine was off until the afternoon of day 24, three intervals later.
+        let back = Timestamp(24 * DAY + 15 * HOUR);
+        let next = Timestamp(25 * DAY + 2 * HOUR);
+        assert_eq!(schedule.due("orders", last, back), Due::At(next));
+        assert_eq!(schedule.due("orders", last, next), Due::Now { since: Timestamp(7 * DAY + 2 * HOUR) });
+        // One rotation serves all that was missed, and the interval counts from it.
+        let done = rotated(next.plus_ms(MINUTE_MS));
+        assert_eq!(
+            schedule.due("orders", done, next.plus_ms(2 * MINUTE_MS)),
+            Due::At(Timestamp(32 * DAY + 2 * HOUR + MINUTE_MS))
+        );
+    }
+
+    #[test]
+    fn times_of_cron_that_were_missed_are_made_up_for_once_and_at_once() {
+        let schedule = Schedule { rule: Rule::Cron(Box::new(cron("0 3 * * *").unwrap())), ..every("1d") };
+        let noon = Timestamp(5 * DAY + 12 * HOUR);
+        assert!(matches!(schedule.due("orders", rotated(Timestamp(0)), noon), Due::Now { .. }));
+        assert_eq!(schedule.due("orders", rotated(noon), noon), Due::At(Timestamp(6 * DAY + 3 * HOUR)));
+    }
+
+    #[test]
+    fn days_have_24_hours_whatever_clocks_on_walls_do() {
+        // 2026-03-29 is when most of Europe turns its clocks, 2026-11-01 when North America does.
+        let schedule = Schedule { window: Window::parse("02:00-03:00"), ..every("1d") };
+        for day in [1_774_742_400_000, 1_793_491_200_000] {
+            let Due::At(due) = schedule.due("orders", rotated(Timestamp(day + 2 * HOUR)), Timestamp(day + 3 * HOUR))
+            else {
+                panic!("not due on the same day")
+            };
+            assert_eq!(due.0, day + DAY + 2 * HOUR);
+        }
+    }
+
+    #[test]
+    fn a_password_that_expires_is_replaced_before() {
+        let renew_before = Some(Duration::from_secs(7 * 86_400));
+        let schedule = Schedule { renew_before, ..every("90d") };
+        let past = |rotated, expires| Past { rotated: Some(Timestamp(rotated)), expires: Some(Timestamp(expires)) };
+        let ripe = Timestamp(53 * DAY);
+        assert_eq!(schedule.due("orders", past(0, 60 * DAY), Timestamp(DAY)), Due::At(ripe));
+        assert_eq!(schedule.due("orders", past(0, 60 * DAY), Timestamp(54 * DAY)), Due::Now { since: ripe });
+        assert_eq!(schedule.due("orders", past(0, 200 * DAY), Timestamp(DAY)), Due::At(Timestamp(90 * DAY)));
+        assert_eq!(schedule.due("orders", rotated(Timestamp(0)), Timestamp(DAY)), Due::At(Timestamp(90 * DAY)));
+        // Without a rule the end of life is what there is; a set that was never rotated has none on record.
+        let on_request = Schedule { rule: Rule::OnRequest, ..schedule };
+        assert_eq!(on_request.due("orders", past(0, 60 * DAY), Timestamp(DAY)), Due::At(ripe));
+        assert_eq!(on_request.due("orders", rotated(Timestamp(0)), Timestamp(DAY)), Due::OnRequest);
+        assert_eq!(on_request.due("orders", Past::default(), Timestamp(DAY)), Due::Now { since: Timestamp(DAY) });
+    }
+
+    #[test]
+    fn renewals_leave_consumers_time_and_never_run_in_a_circle() {
+        let schedule = Schedule { renew_before: Some(Duration::from_secs(8 * 86_400)), ..every("90d") };
+        // The other user's password expires in eight days; or new ones live for three.
+        for expires in [8 * DAY, 3 * DAY, -DAY] {
+            let past = Past { rotated: Some(Timestamp(0)), expires: Some(Timestamp(expires)) };
+            assert_eq!(schedule.due("orders", past, Timestamp(MINUTE_MS)), Due::At(Timestamp(4 * DAY)), "{expires}");
+        }
+        // A spread that is longer than that must not lead beyond the end.
+        let spread = Schedule { spread: Duration::from_secs(20 * 86_400), ..schedule };
+        for set in ["orders", "billing", "users", "carts"] {
+            let past = Past { rotated: Some(Timestamp(0)), expires: Some(Timestamp(60 * DAY)) };
+            let Due::At(due) = spread.due(set, past, Timestamp(0)) else { panic!("{set}") };
+            assert!((52 * DAY..=56 * DAY).contains(&due.0), "{set}: {due:?}");
+        }
     }
 }

@@ -61,6 +61,19 @@ fn the_example_loads() {
 }
 
 #[test]
+fn every_reference_that_is_read_is_known() {
+    let mut text = String::from("[audit]\nkey = \"env:KEY\"\n");
+    text += &BOTH.replacen(
+        "service",
+        "tls_ca = \"env:ROOTS\"\nwallet = \"env:WALLET\"\nwallet_password = \"env:OPENS\"\nadmin = \"env:ADMIN\"\nservice",
+        1,
+    );
+    let config = parse("x.toml", &text).unwrap();
+    let names: Vec<String> = config.references().map(Reference::to_string).collect();
+    assert_eq!(names, ["env:KEY", "env:ROOTS", "env:WALLET", "env:OPENS", "env:ADMIN"]);
+}
+
+#[test]
 fn everything_commented_out_in_the_example_is_right_too() {
     let mut text = String::new();
     for line in EXAMPLE.lines() {
@@ -208,9 +221,30 @@ fn names_and_numbers_have_limits() {
     seen += &broken("every = \"30d\"", "window = \"02:00-03:00\"");
     seen += &broken("every = \"30d\"", "every = \"30d\"\ncron = \"0 3 * * 0\"");
     seen += &broken("every = \"30d\"", "cron = \"0 3 * *\"");
+    seen += &broken("every = \"30d\"", "renew_before = \"1h\"");
+    let minimal =
+        MINIMAL.replacen("[sets.orders.databases", "[sets.orders]\nrenew_before = \"7d\"\n[sets.orders.databases", 1);
+    seen += &answer(&minimal);
     seen += &broken("service", "password = { length = 8 }\nservice");
+    for table in
+        ["first = []", "first = [\"digit\"]", "first = [\"lower\"], classes = [\"upper\"]", "forbidden = [\"x\"]"]
+    {
+        seen += &broken("service", &format!("password = {{ {table} }}\nservice"));
+    }
     seen += &broken("service", "connect_timeout = \"2h\"\nservice");
     insta::assert_snapshot!("names_and_numbers_have_limits", seen);
+}
+
+#[test]
+fn a_password_may_start_otherwise_and_have_texts_forbidden() {
+    let table = "password = { first = [\"digit\"], forbidden = [\"Orders\"] }\nengine = \"postgres\"";
+    let config = parse("x.toml", &BOTH.replacen("engine = \"postgres\"", table, 1)).unwrap();
+    let policy = &config.set("orders").unwrap().database("rds").unwrap().password;
+    for _ in 0..100 {
+        let password = policy.generate(&crate::port::SystemRandomness, &[]).unwrap();
+        assert!(password.expose().starts_with(|c: char| c.is_ascii_digit()));
+    }
+    assert_ne!(policy, &Policy::default());
 }
 
 #[test]
@@ -262,6 +296,10 @@ fn places_wallets_and_endpoints_are_checked() {
     seen += &with("[oci.endpoints]\nvaults = \"http://vault.example.net\"");
     seen += &broken("service", "wallet = \"https://objectstorage/p/canary-7f3a/w.zip\"\nservice");
     seen += &broken("service", "wallet = \"oci://ns/bucket\"\nservice");
+    seen += &broken(
+        "service",
+        "wallet = \"oci-adb:ocid1.autonomousdatabase.oc1..x\"\nwallet_password = \"env:W\"\nservice",
+    );
     for good in ["[oci.endpoints]\nvaults = \"http://127.0.0.1:8080\"", "[oci.endpoints]\nauth = \"http://[::1]:80/x\""]
     {
         parse("x.toml", &format!("{good}\n{MINIMAL}")).unwrap();

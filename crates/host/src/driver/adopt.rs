@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The generation of what CURRENT holds at adoption.
-const FIRST: Generation = Generation(1);
+pub(crate) const FIRST: Generation = Generation(1);
 /// The generation of the second users' first passwords.
 const SECOND_USERS: Generation = Generation(0);
 
@@ -160,6 +160,9 @@ impl<'a> Adoption<'a> {
             outcome: None,
             audit: None,
             pause: None,
+            failures: None,
+            revoke: None,
+            revoked: None,
         })
     }
 
@@ -355,10 +358,18 @@ impl<'a> Adoption<'a> {
         document.kept = if has_second { vec![SECOND_USERS.0, FIRST.0] } else { vec![FIRST.0] };
         for ((config, port), live) in self.set.config.databases.iter().zip(&self.set.databases).zip(live) {
             let known = |user: &String| if *user == live.credential.username { FIRST.0 } else { SECOND_USERS.0 };
-            let users = config
-                .users
-                .iter()
-                .map(|user| (user.clone(), UserDocument { known: Some(known(user)), maybe: Vec::new(), wrong: 0 }));
+            let users = config.users.iter().map(|user| {
+                (
+                    user.clone(),
+                    UserDocument {
+                        known: Some(known(user)),
+                        maybe: Vec::new(),
+                        wrong: 0,
+                        expires: None,
+                        decided: None,
+                    },
+                )
+            });
             let entry = DatabaseDocument {
                 strategy: strategy_name(config.strategy).to_owned(),
                 capability: capability_name(port.capability()).to_owned(),
@@ -366,6 +377,7 @@ impl<'a> Adoption<'a> {
                 users: users.collect(),
                 sent: false,
                 window: None,
+                window_first: None,
                 forward_only: false,
                 rollover: live.rollover.map(|r| RolloverDocument { length_ms: length_ms(r), can_end: r.can_end }),
             };

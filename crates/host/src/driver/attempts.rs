@@ -5,7 +5,7 @@
 
 use core::future::Future;
 
-use dizzy_engine::{DatabaseIx, Generation, UserIx};
+use dizzy_engine::{DatabaseIx, Generation, Timestamp, UserIx};
 
 use super::{OpenSet, number, run::Limits, session::Session};
 use crate::{
@@ -22,6 +22,11 @@ impl OpenSet {
         let name = &self.config.name;
         let Some(stored) = self.journal.read(name, limits.journal()).await? else { return Ok(()) };
         let mut document = Document::parse(&stored.bytes, name).map_err(super::register_error)?;
+        // A write beside a worker that is alive would cost it the set.
+        if self.is_leased(Timestamp(document.owner.until)) {
+            let what = format!("forget the wrong logins of {name}: another worker holds the set");
+            return Err(PortError::refused(Kind::Conflict, what).with_hint("run it again when that worker has ended"));
+        }
         if document.forget_wrong() {
             self.journal.write(name, Some(&stored.tag), &document.to_bytes(), limits.journal()).await?;
         }

@@ -3,13 +3,14 @@
 use dizzy_engine::{DatabaseIx, Effect, Epoch, Generation, Register, Strategy, UserIx};
 
 use super::{
-    ACTIVE_SESSIONS,
+    ACTIVE_SESSIONS, Undo,
     attempts::Unknown,
     fit::objection,
-    session::{Session, missing_version, no_register},
+    session::{Expiries, Session, missing_version, no_register},
     trouble::Target,
 };
 use crate::{
+    audit::AuditEvent,
     config::OnActiveSessions,
     port::{Certainty, Change, ChangeKind, Inspection, Kind, Login, PortError, PortResult, Sessions, Severity},
     register::RolloverDocument,
@@ -58,7 +59,12 @@ impl Session<'_> {
         let deadline = self.database_deadline(ix);
         let call = port.inspect(login, &users, stamp.borrow(), deadline);
         let inspection = self.within_attempts(ix, user, generation, Unknown::DuringLogin, call).await?;
-        if let Some(objection) = objection(&self.set.config, config, self.set.undo, &inspection) {
+        let expiries =
+            Expiries { asker: user_name.clone(), told: inspection.expiries.clone(), life: inspection.password_life };
+        self.state().expiries.insert(ix.0, expiries);
+        let revokes = register.revoke.is_some();
+        let undo = if revokes { Undo::Revoking } else { self.set.undo };
+        if let Some(objection) = objection(&self.set.config, config, undo, &inspection) {
             return Err(objection);
         }
         self.accept_window(register, ix, &inspection)?;
@@ -71,20 +77,24 @@ impl Session<'_> {
         }
         if config.strategy == Strategy::Alternating {
             let idle = self.user_name(ix, user.other())?;
-            self.await_consumers(port.sessions(login, &idle, stamp.borrow(), deadline).await?, &idle)?;
+            let sessions = port.sessions(login, &idle, stamp.borrow(), deadline).await?;
+            // Whoever revokes wants these sessions out: they are named, and not waited for.
+            let policy = if revokes { OnActiveSessions::Warn } else { self.set.on_active_sessions() };
+            self.await_consumers(policy, sessions, &idle)?;
         }
         Ok(())
     }
 
     /// Consumers that still use the idle user have not picked up the current generation yet (rulings §6.2).
-    pub(super) fn await_consumers(&self, sessions: Sessions, idle: &str) -> PortResult<()> {
+    pub(super) fn await_consumers(&self, policy: OnActiveSessions, sessions: Sessions, idle: &str) -> PortResult<()> {
         let (count, clients) = match sessions {
             Sessions::Unknown | Sessions::Counted { count: 0, .. } => return Ok(()),
             Sessions::Counted { count, clients } => (count, clients.join(", ")),
         };
-        let what = format!("{count} sessions still use the idle user {idle}: {clients}");
+        let uses = if count == 1 { "session still uses" } else { "sessions still use" };
+        let what = format!("{count} {uses} the idle user {idle}: {clients}");
         let hint = "these clients have not picked up the current credential yet; restart them or end their sessions";
-        match self.set.on_active_sessions() {
+        match policy {
             OnActiveSessions::Warn => {
                 tracing::warn!(count, user = idle, "sessions still use the idle user");
                 self.trouble(Target::Set, PortError::refused(Kind::Busy, what).with_hint(hint));
@@ -172,6 +182,9 @@ impl Session<'_> {
                 "wait until the window is over, or have an administrator end it: ALTER USER .. EXPIRE PASSWORD ROLLOVER PERIOD",
             ));
         }
+        if !found.open {
+            self.state().window_over.insert(ix.0);
+        }
         let length_ms = i64::try_from(found.length.as_millis()).unwrap_or(i64::MAX);
         self.state().rollover.insert(ix.0, RolloverDocument { length_ms, can_end: found.can_end });
         Ok(())
@@ -185,10 +198,12 @@ impl Session<'_> {
         is_restore: bool,
     ) -> PortResult<()> {
         let target = Some(self.set.name_at(ix).to_owned());
-        let event = self.event("apply.begin", "ok", register, target, None);
+        let event = self.event("apply.begin", dizzy_audit::Outcome::Ok, register);
+        let event = AuditEvent { target, ..event };
         let touched = core::mem::replace(&mut self.state().touched, true);
         if touched || is_restore {
-            self.trail.note(event, self.limits.audit()).await;
+            self.trail.note(event);
+            self.trail.flush(self.limits.audit()).await;
             return Ok(());
         }
         let result = self.trail.require(event, self.limits.audit()).await;

@@ -1,11 +1,11 @@
 //! One effect at a time: from positions and generations to port calls, and from their answers to outcomes. The register is here;
 //! what concerns secrets and databases is in the files of these names.
 
+use dizzy_audit::{self as audit, record::kinds};
 use dizzy_engine::{DatabaseIx, Effect, Outcome, Phase, Reason, Register, StoreIx, Timestamp};
 
 use super::{
-    Lease,
-    session::{Session, register_error},
+    session::{Expiries, Session, register_error},
     trouble::Target,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 
 impl Session<'_> {
     pub(super) async fn execute(&self, register: &Register, effect: &Effect) -> Outcome {
+        let began = tokio::time::Instant::now();
         match effect {
             Effect::ReadRegister => self.read_register().await,
             Effect::WriteRegister { register: next } => self.write_register(register, next).await,
@@ -34,8 +35,8 @@ impl Session<'_> {
             Effect::Stage { store, generation, announce } => {
                 let result = self.stage(register, *store, *generation, announce.is_some()).await;
                 let outcome = absent_is_final(self.answer(self.secret_target(*store), result));
-                self.note("stage.put", &outcome, register, Some(self.secret_name(*store)), Some((*store, *generation)))
-                    .await;
+                let about = (Some(self.secret_target(*store)), Some((*store, *generation)));
+                self.note("stage.put", &outcome, register, about, began);
                 outcome
             }
             Effect::ReadBack { store, generation } => {
@@ -43,46 +44,58 @@ impl Session<'_> {
             }
             Effect::Login { database, user, generation } => {
                 let result = self.login(register, *database, *user, *generation).await;
-                self.answer(self.database_target(*database), result)
+                let outcome = self.answer(self.database_target(*database), result);
+                self.note("login.checked", &outcome, register, (Some(self.database_target(*database)), None), began);
+                outcome
             }
             Effect::Apply { database, .. } | Effect::Vote { database, .. } | Effect::Restore { database, .. } => {
                 let is_restore = matches!(effect, Effect::Restore { .. });
                 let result = self.change(register, effect).await;
                 let outcome = self.answer(self.database_target(*database), result);
                 let kind = if is_restore { "undo.done" } else { "apply.done" };
-                self.note(kind, &outcome, register, Some(self.set.name_at(*database).to_owned()), None).await;
+                self.note(kind, &outcome, register, (Some(self.database_target(*database)), None), began);
                 outcome
             }
             Effect::CommitVote { database, .. } => {
                 let result = self.commit_vote(*database).await;
                 let outcome = self.answer(self.database_target(*database), result);
-                self.note("apply.done", &outcome, register, Some(self.set.name_at(*database).to_owned()), None).await;
+                self.note("apply.done", &outcome, register, (Some(self.database_target(*database)), None), began);
                 outcome
             }
             Effect::EndWindow { database } => {
                 let result = self.end_window(register, *database).await;
                 let outcome = self.answer(self.database_target(*database), result);
-                let target = Some(self.set.name_at(*database).to_owned());
-                self.note("window.ended", &outcome, register, target, None).await;
+                self.note("window.ended", &outcome, register, (Some(self.database_target(*database)), None), began);
                 outcome
             }
             Effect::Burn { database, user, from, epoch } => {
                 let result = self.burn(register, *database, *user, *from, *epoch).await;
-                self.answer(self.database_target(*database), result)
+                let outcome = self.answer(self.database_target(*database), result);
+                self.note("fence.raised", &outcome, register, (Some(self.database_target(*database)), None), began);
+                outcome
             }
             Effect::Promote { store, from, to } => {
                 let result = self.promote(*store, *from, *to).await;
                 let outcome = absent_is_final(self.answer(self.secret_target(*store), result));
-                self.note("promote.done", &outcome, register, Some(self.secret_name(*store)), Some((*store, *to)))
-                    .await;
+                let about = (Some(self.secret_target(*store)), Some((*store, *to)));
+                self.note("promote.done", &outcome, register, about, began);
                 outcome
             }
             Effect::Published { store, generation } => {
                 let result = self.published(register, *store, *generation).await;
                 self.answer(self.secret_target(*store), result)
             }
+            Effect::ProveRefused { database, generation } => {
+                let result = self.prove_refused(register, *database, *generation).await;
+                let outcome = self.answer(self.database_target(*database), result);
+                self.note("revoke.proven", &outcome, register, (Some(self.database_target(*database)), None), began);
+                outcome
+            }
             Effect::Prune { store, generation } => {
-                self.answer(self.secret_target(*store), self.prune(*store, *generation).await)
+                let outcome = self.answer(self.secret_target(*store), self.prune(*store, *generation).await);
+                let about = (Some(self.secret_target(*store)), Some((*store, *generation)));
+                self.note("version.pruned", &outcome, register, about, began);
+                outcome
             }
         }
     }
@@ -101,7 +114,7 @@ impl Session<'_> {
         };
         let document = Document::parse(&stored.bytes, name).map_err(register_error)?;
         let mut engine = document.to_engine(&self.set.config).map_err(register_error)?;
-        if self.set.lease == Lease::Dead {
+        if !self.set.is_leased(engine.owner.until) {
             engine.owner.until = Timestamp(0);
         }
         if engine.phase != Phase::Idle && document.target != self.set.config.fingerprint() {
@@ -117,19 +130,26 @@ impl Session<'_> {
             return Err(PortError::refused(Kind::FenceMissing, "the adoption of the set is not complete")
                 .with_hint(format!("run `dizzy-keys prepare {name}`")));
         }
-        self.state().register = Some((document, stored.tag));
+        self.trail.continue_from(document.audit.as_ref());
+        let mut state = self.state();
+        // A rotation that begins anew looks anew.
+        state.window_over.clear();
+        state.touched &= engine.phase != Phase::Idle;
+        state.register = Some((document, stored.tag));
         Ok(Some(engine))
     }
 
     async fn write_register(&self, old: &Register, next: &Register) -> Outcome {
+        let began = tokio::time::Instant::now();
         if next.phase == Phase::Abort {
             self.drop_votes();
         }
         let is_intent = next.phase == Phase::Intent && old.phase == Phase::Idle;
         if is_intent {
-            let event = self.event("rotation.intent", "ok", next, None, None);
+            let event = self.event(kinds::INTENT, audit::Outcome::Ok, next);
             if let Err(mut error) = self.trail.require(event, self.limits.audit()).await {
-                // Nothing was changed: a rotation that cannot be recorded does not begin.
+                // Nothing was changed: a rotation that cannot be recorded does not begin. The record may be stored later.
+                self.trail.note(self.event(kinds::WITHDRAWN, audit::Outcome::Fail, next));
                 error.certainty = crate::port::Certainty::Refused;
                 self.trouble(Target::Audit, error);
                 return Outcome::Refused(Reason::Permanent);
@@ -145,14 +165,27 @@ impl Session<'_> {
         for (at, forward_only) in &self.state().forward_only {
             document.record_forward_only(self.set.name_at(DatabaseIx(*at)), *forward_only);
         }
+        for (at, Expiries { asker, told, life }) in &self.state().expiries {
+            document.record_expiries(self.set.name_at(DatabaseIx(*at)), asker, told, *life);
+        }
         for ((store, generation), version) in &self.state().staged {
             document.record_version(&self.secret_name(StoreIx(*store)), *generation, version);
         }
         document.forget_dropped();
+        if (old.phase, next.phase) == (Phase::Intent, Phase::Commit) {
+            self.record_decided(&mut document, next);
+        }
         document.target = self.set.config.fingerprint();
         let at_rest = next.phase == Phase::Idle && old.phase != Phase::Idle;
         if at_rest && old.phase == Phase::Commit {
-            document.rotated = Some(self.set.clock.now().0);
+            let now = self.set.clock.now();
+            document.rotated = Some(now.0);
+            document.pause = None;
+            document.failures = None;
+            for (ix, _) in self.plan().each() {
+                let life = self.state().expiries.get(&ix.0).and_then(|expiries| expiries.life);
+                document.record_renewal(self.set.name_at(ix), now, life);
+            }
         }
         if at_rest || next.phase == Phase::Stuck {
             let word = match (next.phase, old.phase) {
@@ -162,25 +195,39 @@ impl Session<'_> {
             };
             document.outcome = Some(word.to_owned());
         }
+        if at_rest {
+            // Before the write, so that the register at rest names it: whoever cuts it off is found out.
+            self.note(kinds::CLOSED, &Outcome::Applied, old, (None, None), began);
+            self.trail.flush(self.limits.audit()).await;
+        }
+        document.audit = self.trail.head().await;
         let bytes = document.to_bytes();
         let result = self.set.journal.write(&self.set.config.name, Some(&tag), &bytes, self.limits.journal()).await;
         let outcome = match result {
             Ok(tag) => {
                 self.state().register = Some((document, tag));
                 if is_intent {
-                    self.nothing_was_sent(old);
+                    self.nothing_was_sent(old, |_| true);
+                } else if next.phase == Phase::Intent {
+                    let sent = |r: &Register, ix| r.database(ix).is_some_and(|d| d.sent);
+                    self.nothing_was_sent(old, |ix| !sent(old, ix) && sent(next, ix));
                 }
                 Outcome::Applied
             }
             Err(error) => self.failed(Target::Journal, error),
         };
-        self.note_decision(old, next, &outcome).await;
+        if is_intent && matches!(outcome, Outcome::Refused(_)) {
+            self.trail.note(self.event(kinds::WITHDRAWN, audit::Outcome::Fail, next));
+        }
+        self.note_decision(old, next, &outcome, began);
+        self.note_revoke(old, next, &outcome, began);
         outcome
     }
 
-    /// The worker that issues a generation knows that the users' passwords are those that the register recorded until then.
-    fn nothing_was_sent(&self, before: &Register) {
-        for (ix, plan) in self.plan().each() {
+    /// The worker that issues a generation knows that the users' passwords are those that the register recorded until then; and so
+    /// does the one that marks the change of an unfenced database.
+    fn nothing_was_sent(&self, before: &Register, to: impl Fn(DatabaseIx) -> bool) {
+        for (ix, plan) in self.plan().each().filter(|(ix, _)| to(*ix)) {
             let Some(database) = before.database(ix) else { continue };
             let target = database.target(plan);
             if let Some((known, [])) = database.user(target).and_then(|u| Some((u.known?, u.maybe.as_slice()))) {
@@ -189,16 +236,15 @@ impl Session<'_> {
         }
     }
 
-    async fn note_decision(&self, old: &Register, next: &Register, outcome: &Outcome) {
+    fn note_decision(&self, old: &Register, next: &Register, outcome: &Outcome, began: tokio::time::Instant) {
         let kind = match (old.phase, next.phase) {
             (Phase::Intent, Phase::Commit) => "decision.commit",
             (Phase::Intent, Phase::Abort) => "decision.abort",
-            (Phase::Intent | Phase::Abort, Phase::Stuck) => "rotation.stuck",
-            (Phase::Commit | Phase::Abort, Phase::Idle) => "rotation.closed",
+            (Phase::Intent | Phase::Abort, Phase::Stuck) => kinds::STUCK,
             _ => return,
         };
         let about = if next.next.is_some() { next } else { old };
-        self.note(kind, outcome, about, None, None).await;
+        self.note(kind, outcome, about, (None, None), began);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a database, as it was found, fits what is configured for it: the rules that decide before anything is begun.
 //!
-//! They are the same for a rotation, which stops at the first, and for `check`, which tells them.
+//! They are the same for a rotation, which stops at the first, and for `check`, which tells them. A revoke bears more.
 
 use core::time::Duration;
 
@@ -15,9 +15,12 @@ use crate::{
 /// Why a rotation must not begin on this database; `None` if it may.
 #[must_use]
 pub fn objection(set: &RotationSet, database: &Database, undo: Undo, inspection: &Inspection) -> Option<PortError> {
-    strategy(database, inspection)
-        .or_else(|| way_back(database, undo, inspection))
-        .or_else(|| age(database, &set.schedule.rule, inspection))
+    let strategy = strategy(database, inspection);
+    // A leaked password is worse than a rotation that can only go forward, and than one that comes early.
+    if undo == Undo::Revoking {
+        return strategy;
+    }
+    strategy.or_else(|| way_back(database, undo, inspection)).or_else(|| age(database, &set.schedule.rule, inspection))
 }
 
 /// Gradual rollover is what `rollover` rests on, and what makes a `single` user's old password go on working.

@@ -5,7 +5,6 @@
 
 mod adopt;
 mod attempts;
-mod audit;
 mod databases;
 mod execute;
 mod fit;
@@ -13,6 +12,7 @@ mod keyring;
 mod observe;
 mod plan;
 mod report;
+mod revoke;
 mod run;
 mod secrets;
 mod session;
@@ -22,21 +22,25 @@ mod trouble;
 
 use std::sync::Arc;
 
-use dizzy_engine::{DatabaseIx, Generation};
+use dizzy_engine::{DatabaseIx, Generation, LEASE_MS, Timestamp};
 
+pub(crate) use self::adopt::FIRST;
+pub(crate) use self::run::side_by_side;
 pub use self::{
     adopt::{Adoption, AdoptionReport, AdoptionWants},
     fit::objection,
     observe::{Observer, Point, Quiet},
     report::{Report, Verdict},
-    run::{Limits, Run},
+    revoke::{EndedWhere, SessionsEnd},
+    run::{Halt, Limits, Run, Time, Until},
     session::register_error,
     trouble::{Target, Trouble},
 };
 use crate::{
+    audit::TrailPlan,
     config::{OnActiveSessions, RotationSet},
     document::{Credential, DocumentError, Format, SecretDocument},
-    port::{AuditSink, Clock, Database, Journal, Randomness, SecretStore, StoredVersion},
+    port::{Clock, Database, Journal, Randomness, SecretStore, StoredVersion},
 };
 
 /// The code of the error that says that consumers still use the idle user.
@@ -70,8 +74,8 @@ pub struct OpenSet {
     pub secrets: Vec<OpenSecret>,
     /// Where the register is.
     pub journal: Arc<dyn Journal>,
-    /// Where audit events go.
-    pub audit: Arc<dyn AuditSink>,
+    /// Where and how the audit trail is written.
+    pub audit: Arc<TrailPlan>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Unpredictable bytes.
@@ -82,6 +86,8 @@ pub struct OpenSet {
     pub lease: Lease,
     /// Whether a change may be begun that could not be taken back.
     pub undo: Undo,
+    /// An administrator's login per database, in the configuration's order, for what a revoke needs one for; may be empty.
+    pub admins: Vec<Option<Credential>>,
 }
 
 /// What a set asks of the way back before it is begun (rulings §6.3).
@@ -91,6 +97,8 @@ pub enum Undo {
     Required,
     /// `--forward-only`: it is accepted that such a rotation can only be finished.
     ForwardOnly,
+    /// A leaked password is worse than a rotation that can only be finished, and than one that comes early.
+    Revoking,
 }
 
 /// What a lease of another worker means.
@@ -102,7 +110,17 @@ pub enum Lease {
     Dead,
 }
 
+/// How far the clocks of two workers may be apart for a lease to be understood: what AWS accepts in a signature (OCI: five
+/// minutes). A lease that ends later than one can is a wrong clock's, and to wait for it could mean to wait for a day.
+const MOST_SKEW_MS: i64 = 15 * 60_000;
+
 impl OpenSet {
+    /// Whether a lease that ends then is waited for. Nothing but work is at stake: compare-and-swap stops who has lost the set.
+    fn is_leased(&self, until: Timestamp) -> bool {
+        let now = self.clock.now();
+        self.lease == Lease::Respected && until > now && until <= now.plus_ms(LEASE_MS + MOST_SKEW_MS)
+    }
+
     /// The credential of a database in a version of a secret, whichever format that version has.
     fn credential(
         &self,

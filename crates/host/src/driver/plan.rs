@@ -19,6 +19,7 @@ impl OpenSet {
         document: Option<&Document>,
         seen: impl Fn(usize) -> Option<RolloverDocument>,
         forward_only: impl Fn(usize) -> Option<bool>,
+        window_over: impl Fn(usize) -> bool,
     ) -> Plan {
         let mut databases = Vec::new();
         for (at, (config, port)) in self.config.databases.iter().zip(&self.databases).enumerate() {
@@ -27,6 +28,7 @@ impl OpenSet {
                 let recorded = || document?.databases.get(&config.name)?.rollover;
                 let facts = seen(at).or_else(recorded);
                 plan.ends_windows = facts.is_some_and(|f| f.can_end);
+                plan.window_over = window_over(at);
                 plan.window_ms = facts.map_or(LONGEST_WINDOW_MS, |f| f.length_ms);
             }
             let recorded = || document?.databases.get(&config.name).map(|d| d.forward_only);

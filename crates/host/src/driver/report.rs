@@ -2,7 +2,11 @@
 
 use dizzy_engine::{Finish, Generation, Goal, Phase, Violation};
 
-use super::trouble::Trouble;
+use super::{
+    revoke::{EndedWhere, SessionsEnd},
+    run::Halt,
+    trouble::Trouble,
+};
 use crate::register::Document;
 
 /// The end of a run.
@@ -14,6 +18,8 @@ pub struct Report {
     pub goal: Goal,
     /// How the engine ended.
     pub finish: Finish,
+    /// Why it ended before the engine was done, if it did.
+    pub halt: Option<Halt>,
     /// The rule that stopped it, if one did: a defect, or a register that was edited by hand.
     pub violation: Option<Violation>,
     /// The phase that the register was left in, as far as this worker knows.
@@ -26,8 +32,10 @@ pub struct Report {
     pub originator: bool,
     /// Calls that did not simply work, the latest per target and kind.
     pub troubles: Vec<Trouble>,
+    /// Where a revoke has come to its end: what became of sessions that were opened with what it revoked.
+    pub sessions_ended: Vec<EndedWhere>,
     /// Audit events that are not durable.
-    pub audit_missing: usize,
+    pub audit_missing: u64,
     /// The register as last read or written.
     pub document: Option<Document>,
 }
@@ -48,20 +56,36 @@ pub enum Verdict {
 }
 
 impl Report {
+    /// Whether a wish to revoke is recorded and not worked off.
+    #[must_use]
+    pub fn is_revoking(&self) -> bool {
+        self.document.as_ref().is_some_and(|document| document.revoke.is_some())
+    }
+
     /// The verdict: the one place where the end of a run becomes an exit code.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if self.violation.is_some() {
             return Verdict::NeedsHuman;
         }
+        // The register was left as it is to be found: there is nothing to add, not even the release of the set.
+        if self.halt == Some(Halt::Reached) && matches!(self.finish, Finish::Unfinished | Finish::JournalLost) {
+            return Verdict::Done;
+        }
         match self.finish {
-            Finish::Rotated(_) | Finish::NothingToDo | Finish::NoRegister => Verdict::Done,
+            // The passwords are dead; who is in with one stays in until it is thrown out.
+            Finish::Revoked(_) if self.sessions_ended.iter().any(|s| !matches!(s.end, SessionsEnd::Ended(_))) => {
+                Verdict::NeedsHuman
+            }
+            Finish::Rotated(_) | Finish::Revoked(_) | Finish::NothingToDo | Finish::NoRegister => Verdict::Done,
+            // Nothing goes on by itself before somebody ends the window, and until then a revoked password logs in.
+            Finish::WindowOpen(_) if self.is_revoking() => Verdict::NeedsHuman,
             // Who asked to finish what was begun has it finished, whichever way.
             Finish::RolledBack(_) if self.goal == Goal::Recover => Verdict::Done,
             // Drift is found before anything is changed: this run leaves what was published as it was.
             Finish::RolledBack(_) | Finish::WindowOpen(_) | Finish::Draining(_) | Finish::Drift => Verdict::OldIsValid,
             Finish::Busy(_) | Finish::Fenced => Verdict::Busy,
-            Finish::Stuck | Finish::Misfit => Verdict::NeedsHuman,
+            Finish::NotRevoked | Finish::Stuck | Finish::Misfit => Verdict::NeedsHuman,
             Finish::Failed | Finish::JournalLost | Finish::Unfinished => match self.phase {
                 Phase::Idle => Verdict::OldIsValid,
                 Phase::Intent | Phase::Commit | Phase::Abort => Verdict::Unfinished,

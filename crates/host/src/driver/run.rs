@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-use dizzy_engine::{Finish, Goal, Next, Outcome, Pace, WORKER_LIFE_MS, Worker, step};
+use dizzy_engine::{
+    Finish, Generation, Goal, Next, Outcome, Pace, Phase, Stage, Then, WORKER_LIFE_MS, Worker, set_down, step,
+};
 
 use super::{
     OpenSet,
@@ -10,7 +12,10 @@ use super::{
     report::Report,
     session::Session,
 };
-use crate::port::{Deadline, PortResult};
+use crate::{
+    audit::AuditEvent,
+    port::{Deadline, PortResult},
+};
 
 /// How long things may take. Every field has a default that suits a person who waits.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +32,40 @@ pub struct Limits {
     pub stale_pause: Duration,
     /// How long consumers may take to leave the idle user (rulings §6.2).
     pub sessions_wait: Duration,
+    /// What the platform that runs this process allows; `None` where nobody ends it.
+    pub time: Option<Time>,
+}
+
+/// The time that a platform gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    /// After this, nothing is begun.
+    pub begin_by: Deadline,
+    /// After this, nothing is repeated, and what can wait is left to the next run.
+    pub stop_by: Deadline,
+    /// No call lasts longer.
+    pub end: Deadline,
+}
+
+/// How far a run goes, where somebody else says when the next stretch begins (the rotation contracts of both clouds).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Until {
+    /// To its end.
+    #[default]
+    End,
+    /// Until the next generation is in every store and was read back; no database was touched.
+    Staged,
+    /// Until every database accepts the next generation and it was seen to log in; nothing is decided or published.
+    Verified,
+}
+
+/// Why a run ended before the engine was done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Halt {
+    /// It came as far as it was to go.
+    Reached,
+    /// The platform's time was nearly over.
+    NoTime,
 }
 
 impl Default for Limits {
@@ -38,21 +77,27 @@ impl Default for Limits {
             longest_pause: Duration::from_secs(5),
             stale_pause: Duration::from_millis(100),
             sessions_wait: Duration::from_secs(60),
+            time: None,
         }
     }
 }
 
 impl Limits {
     pub(super) fn store(&self) -> Deadline {
-        Deadline::after(self.call)
+        self.after(self.call)
     }
 
     pub(super) fn journal(&self) -> Deadline {
-        Deadline::after(self.call)
+        self.after(self.call)
     }
 
     pub(super) fn audit(&self) -> Deadline {
-        Deadline::after(self.call)
+        self.after(self.call)
+    }
+
+    /// That far from now, or the end of the platform's time if that is earlier.
+    pub(super) fn after(&self, span: Duration) -> Deadline {
+        self.time.map_or_else(|| Deadline::after(span), |time| time.end.at_most(span))
     }
 }
 
@@ -61,13 +106,30 @@ pub struct Run<'a> {
     set: &'a OpenSet,
     limits: Limits,
     observer: &'a dyn Observer,
+    only_from: Option<Generation>,
+    until: Until,
 }
 
 impl<'a> Run<'a> {
     /// A run that has not begun.
     #[must_use]
     pub fn new(set: &'a OpenSet, limits: Limits, observer: &'a dyn Observer) -> Self {
-        Self { set, limits, observer }
+        Self { set, limits, observer, only_from: None, until: Until::End }
+    }
+
+    /// Begins a rotation from this published generation only. If another one is at rest, somebody has rotated since it was looked at, and
+    /// there is nothing to do. Checked on the read that the first compare-and-swap builds on, so of two that saw the same one rotates.
+    #[must_use]
+    pub const fn only_from(mut self, generation: Option<Generation>) -> Self {
+        self.only_from = generation;
+        self
+    }
+
+    /// Goes only so far. What an earlier run has decided is finished all the same, and what it gave up is undone.
+    #[must_use]
+    pub const fn until(mut self, until: Until) -> Self {
+        self.until = until;
+        self
     }
 
     /// Works until the engine is done. Never fails half-way: what could not be done is in the report, and the register says what is decided.
@@ -77,14 +139,30 @@ impl<'a> Run<'a> {
     pub async fn go(&self, goal: Goal) -> PortResult<Report> {
         let mut id = [0; 8];
         self.set.randomness.fill(&mut id)?;
-        let session = Session::new(self.set, self.limits);
+        let [a, b, c, d, ..] = id;
+        let session = Session::new(self.set, self.limits, u32::from_be_bytes([a, b, c, d]));
         let began = self.set.clock.now();
         let budget = began.plus_ms(i64::try_from(self.limits.budget.as_millis()).unwrap_or(i64::MAX));
         let mut worker = Worker::new(u64::from_be_bytes(id), goal, budget);
         let mut batch = worker.issued.clone();
         let mut pace = Pace::Now;
         let mut pause = self.limits.first_pause;
+        let (mut halt, mut ending) = (None, false);
         let (finish, violation) = loop {
+            halt = halt.or_else(|| self.halt(&worker, pace));
+            if halt.is_some() && !ending {
+                ending = true;
+                match set_down(&session.plan(), &worker, self.set.clock.now()) {
+                    Ok(next) => {
+                        worker = next.worker;
+                        match next.next {
+                            Next::Done(finish) => break (finish, None),
+                            Next::Effects(effects, _) => (batch, pace) = (effects, Pace::Now),
+                        }
+                    }
+                    Err(violation) => break (Finish::Stuck, Some(violation)),
+                }
+            }
             match pace {
                 Pace::Now => pause = self.limits.first_pause,
                 Pace::BackOff => {
@@ -96,7 +174,12 @@ impl<'a> Run<'a> {
             if self.set.clock.now() >= began.plus_ms(WORKER_LIFE_MS) {
                 break (Finish::Unfinished, None);
             }
-            let outcomes = self.execute(&session, &worker, &batch).await;
+            // What the last batch left for the trail is stored while this one runs.
+            let (outcomes, ()) =
+                tokio::join!(self.execute(&session, &worker, &batch), session.trail.flush(self.limits.audit()));
+            if worker.writes == 0 && self.has_been_done(&outcomes) {
+                break (Finish::NothingToDo, None);
+            }
             match step(&session.plan(), &worker, self.set.clock.now(), &outcomes) {
                 Ok(next) => {
                     worker = next.worker;
@@ -109,18 +192,13 @@ impl<'a> Run<'a> {
             }
         };
         session.drop_votes();
-        if finish == Finish::Fenced {
-            let event = session.event("worker.fenced", "fail", &worker.register, None, None);
-            session.trail.note(event, self.limits.audit()).await;
-        }
-        if finish == Finish::Drift {
-            let event = session.event("drift.found", "fail", &worker.register, None, None);
-            session.trail.note(event, self.limits.audit()).await;
-        }
+        self.note_end(&session, &worker, finish);
+        session.trail.finish(self.limits.audit()).await;
         Ok(Report {
             set: self.set.config.name.clone(),
             goal,
             finish,
+            halt,
             violation,
             phase: worker.register.phase,
             generation: worker.register.current,
@@ -128,8 +206,47 @@ impl<'a> Run<'a> {
             originator: worker.originator,
             troubles: session.troubles(),
             audit_missing: session.trail.missing().await,
+            sessions_ended: session.sessions_ended(),
             document: session.document(),
         })
+    }
+
+    /// Whether the register was just read, at rest on another generation than the one to begin from.
+    fn has_been_done(&self, outcomes: &[Outcome]) -> bool {
+        let Some(from) = self.only_from else { return false };
+        outcomes.iter().any(|outcome| match outcome {
+            Outcome::Register(Some(register)) => register.phase == Phase::Idle && register.current != from,
+            Outcome::Applied
+            | Outcome::Labels { .. }
+            | Outcome::Refused(_)
+            | Outcome::Register(None)
+            | Outcome::Unknown => false,
+        })
+    }
+
+    /// Whether the batch that comes next is left to a later run.
+    fn halt(&self, worker: &Worker, pace: Pace) -> Option<Halt> {
+        let to_verified = matches!(worker.stage, Stage::Write { then: Then::Committed, .. });
+        let to_staged = to_verified
+            || matches!(worker.stage, Stage::Applying(_) | Stage::Verify | Stage::Write { then: Then::Marked(_), .. });
+        let reached = match self.until {
+            Until::End => false,
+            Until::Staged => to_staged,
+            Until::Verified => to_verified,
+        };
+        if reached {
+            return Some(Halt::Reached);
+        }
+        let time = self.limits.time?;
+        let has_begun = worker.register.phase != Phase::Idle || matches!(worker.stage, Stage::Read);
+        if !has_begun && time.begin_by.left().is_zero() {
+            return Some(Halt::NoTime);
+        }
+        // Between the change of a published password and its publication only a repetition can be put off: stopping there of our
+        // own accord would lengthen the time in which consumers are locked out.
+        let can_wait = matches!(worker.stage, Stage::LookPending(_) | Stage::Staging(_) | Stage::ReadBack);
+        let passed = time.stop_by.left().is_zero() && (can_wait || pace == Pace::BackOff);
+        passed.then_some(Halt::NoTime)
     }
 
     async fn execute(&self, session: &Session<'_>, worker: &Worker, batch: &[dizzy_engine::Effect]) -> Vec<Outcome> {
@@ -139,7 +256,42 @@ impl<'a> Run<'a> {
             self.observer.at(Point::After(effect, &outcome));
             outcome
         });
-        join_all(each).await
+        side_by_side(each).await
+    }
+
+    /// A run that did not do what it was asked to says so in the trail, once it has taken the set.
+    fn note_end(&self, session: &Session<'_>, worker: &Worker, finish: Finish) {
+        let kind = match finish {
+            Finish::Rotated(_)
+            | Finish::Revoked(_)
+            | Finish::RolledBack(_)
+            | Finish::NothingToDo
+            | Finish::NoRegister
+            | Finish::Busy(_)
+            // It did not get as far as to take the set, and has no place in its history.
+            | Finish::Misfit => return,
+            Finish::Fenced => "worker.fenced",
+            Finish::Drift => "drift.found",
+            Finish::NotRevoked => "revoke.unproven",
+            Finish::Failed
+            | Finish::JournalLost
+            | Finish::Stuck
+            | Finish::Unfinished
+            | Finish::WindowOpen(_)
+            | Finish::Draining(_) => match worker.register.phase {
+                Phase::Idle => "rotation.refused",
+                Phase::Intent | Phase::Commit | Phase::Abort | Phase::Stuck => "rotation.unfinished",
+            },
+        };
+        if worker.register.epoch.0 == 0 || session.document().is_none() {
+            return;
+        }
+        let event = session.event(kind, dizzy_audit::Outcome::Fail, &worker.register);
+        let last = session.troubles().into_iter().last();
+        let code =
+            last.as_ref().map(|last| last.error.code.clone().unwrap_or_else(|| format!("{:?}", last.error.kind)));
+        let target = last.map(|last| last.target.into_name());
+        session.trail.note(AuditEvent { code, target, ..event });
     }
 
     /// Between half and the whole pause, so that workers that met once do not meet again.
@@ -154,9 +306,9 @@ impl<'a> Run<'a> {
 }
 
 /// Runs the futures side by side on this task, and returns their results in order.
-async fn join_all<F: Future<Output = Outcome>>(futures: impl Iterator<Item = F>) -> Vec<Outcome> {
+pub(crate) async fn side_by_side<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<core::pin::Pin<Box<F>>> = futures.map(Box::pin).collect();
-    let mut results: Vec<Option<Outcome>> = running.iter().map(|_| None).collect();
+    let mut results: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
     core::future::poll_fn(|context| {
         let mut all = core::task::Poll::Ready(());
         for (future, result) in running.iter_mut().zip(&mut results) {

@@ -1,26 +1,27 @@
 //! What one run knows besides the engine's worker, and the small things that every effect needs: names, deadlines, versions,
 //! what an error means. The effects themselves are in `execute`, `secrets` and `databases`.
 
+use core::time::Duration;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use dizzy_audit as audit;
 use dizzy_engine::{DatabaseIx, Epoch, Generation, Outcome, Plan, Reason, Register, StoreIx, UserIx};
 
 use super::{
     OpenSecret, OpenSet,
-    audit::Trail,
     keyring::Keyring,
     number,
+    revoke::SessionsEnd,
     run::Limits,
     trouble::{Target, Trouble, outcome_of},
 };
 use crate::{
+    audit::{AuditEvent, Trail},
     document::SecretDocument,
-    port::{
-        AuditEvent, Deadline, FenceStamp, Kind, PortError, PortResult, StoredVersion, Tag, VersionId, VersionName, Vote,
-    },
+    port::{Deadline, FenceStamp, Kind, PortError, PortResult, StoredVersion, Tag, VersionId, VersionName, Vote},
     register::{Document, RolloverDocument},
 };
 
@@ -57,13 +58,28 @@ pub(super) struct State {
     pub(super) proven: BTreeSet<(u8, UserIx, Generation)>,
     /// What the servers said about their rollover windows in this run.
     pub(super) rollover: BTreeMap<u8, RolloverDocument>,
+    /// What the servers said about the ends of passwords' lives in this run.
+    pub(super) expiries: BTreeMap<u8, Expiries>,
+    /// Databases that said, when they were last looked at, that no rollover window is open.
+    pub(super) window_over: BTreeSet<u8>,
+    /// What became of older sessions where a revoke has come to its end.
+    pub(super) sessions_ended: BTreeMap<(u8, u8), SessionsEnd>,
     /// Which databases said in this run that they would not take the old password back, or that they would.
     pub(super) forward_only: BTreeMap<u8, bool>,
 }
 
+/// What one server said about the ends of passwords' lives.
+pub(super) struct Expiries {
+    pub(super) asker: String,
+    pub(super) told: Vec<(String, i64)>,
+    /// That of a new password.
+    pub(super) life: Option<Duration>,
+}
+
 impl<'a> Session<'a> {
-    pub(super) fn new(set: &'a OpenSet, limits: Limits) -> Self {
-        let trail = Trail::new(std::sync::Arc::clone(&set.audit));
+    /// `run` is random: it names the streams of this run in the audit trail.
+    pub(super) fn new(set: &'a OpenSet, limits: Limits, run: u32) -> Self {
+        let trail = Trail::new(&set.audit, &set.config.name, run);
         Self {
             set,
             limits,
@@ -89,6 +105,7 @@ impl<'a> Session<'a> {
             document,
             |at| state.rollover.get(&place(at)?).copied(),
             |at| state.forward_only.get(&place(at)?).copied(),
+            |at| place(at).is_some_and(|at| state.window_over.contains(&at)),
         )
     }
 
@@ -150,7 +167,7 @@ impl<'a> Session<'a> {
 
     pub(super) fn database_deadline(&self, ix: DatabaseIx) -> Deadline {
         let config = self.set.config.databases.get(usize::from(ix.0));
-        Deadline::after(config.map_or(self.limits.call, |c| c.connect_timeout + c.statement_timeout))
+        self.limits.after(config.map_or(self.limits.call, |c| c.connect_timeout + c.statement_timeout))
     }
 
     pub(super) fn covered(&self, at: usize) -> PortResult<(DatabaseIx, &crate::config::Database)> {
@@ -198,43 +215,44 @@ impl<'a> Session<'a> {
         state.troubles.push(Trouble { target, error });
     }
 
-    pub(super) async fn note(
+    /// Records what became of an effect that was begun at `began`.
+    pub(super) fn note(
         &self,
         kind: &'static str,
         outcome: &Outcome,
         register: &Register,
-        target: Option<String>,
-        version: Option<(StoreIx, Generation)>,
+        (target, version): (Option<Target>, Option<(StoreIx, Generation)>),
+        began: tokio::time::Instant,
     ) {
         let word = match outcome {
-            Outcome::Applied | Outcome::Register(_) | Outcome::Labels { .. } => "ok",
-            Outcome::Refused(_) => "fail",
-            Outcome::Unknown => "unknown",
+            Outcome::Applied | Outcome::Register(_) | Outcome::Labels { .. } => audit::Outcome::Ok,
+            Outcome::Refused(_) => audit::Outcome::Fail,
+            Outcome::Unknown => audit::Outcome::Unknown,
         };
+        let mut event = self.event(kind, word, register);
+        if word != audit::Outcome::Ok {
+            event.code = target.as_ref().and_then(|target| self.last_code(target));
+        }
+        event.ms = Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        event.target = target.map(Target::into_name);
         let version = version.and_then(|(store, generation)| self.version(store, generation));
-        let event = self.event(kind, word, register, target, version.map(|v| v.0));
-        self.trail.note(event, self.limits.audit()).await;
+        event.version_id = version.map(|version| version.0);
+        self.trail.note(event);
     }
 
-    pub(super) fn event(
-        &self,
-        kind: &'static str,
-        outcome: &'static str,
-        register: &Register,
-        target: Option<String>,
-        version_id: Option<String>,
-    ) -> AuditEvent {
+    /// The code of the last call that failed there; where the other side gave none, the kind of the failure.
+    fn last_code(&self, target: &Target) -> Option<String> {
+        let state = self.state();
+        let last = state.troubles.iter().rev().find(|trouble| trouble.target == *target)?;
+        Some(last.error.code.clone().unwrap_or_else(|| format!("{:?}", last.error.kind)))
+    }
+
+    pub(super) fn event(&self, kind: &'static str, outcome: audit::Outcome, register: &Register) -> AuditEvent {
+        let now = self.set.clock.now();
         AuditEvent {
-            kind,
-            outcome,
-            set: self.set.config.name.clone(),
             generation: register.next.map(number),
             base: Some(number(register.current)),
-            epoch: register.epoch.0,
-            target,
-            version_id,
-            code: None,
-            ms: None,
+            ..AuditEvent::new(now, kind, outcome, number(register.last), register.epoch.0)
         }
     }
 }

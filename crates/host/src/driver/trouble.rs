@@ -21,6 +21,16 @@ pub enum Target {
     Set,
 }
 
+impl Target {
+    /// The name in the configuration; the part of the program where there is none.
+    pub(super) fn into_name(self) -> String {
+        match self {
+            Self::Database(name) | Self::Secret(name) => name,
+            Self::Audit | Self::Journal | Self::Set => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

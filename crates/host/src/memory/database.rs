@@ -2,6 +2,7 @@
 //!
 //! A change waits for a row that another transaction holds, as it would in PostgreSQL, until its deadline.
 
+use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -22,6 +23,9 @@ use crate::{
 
 /// As many wrong logins as the Oracle adapter allows itself.
 const OUR_WRONG_LOGINS: u32 = 3;
+
+/// How old every session of an application is, whenever it is looked at.
+const SESSION_AGE: Duration = Duration::from_secs(60);
 
 /// One database server with its users.
 pub struct MemoryDatabase {
@@ -75,6 +79,18 @@ impl MemoryDatabase {
         locked(&self.shared.server).accepts(user, password)
     }
 
+    /// The password that the user was given last: the one that must never be lost.
+    #[must_use]
+    pub fn newest(&self, user: &str) -> Option<Password> {
+        locked(&self.shared.server).users.get(user).and_then(|state| state.valid.last()).cloned()
+    }
+
+    /// Every password with which the user logs in.
+    #[must_use]
+    pub fn valid(&self, user: &str) -> Vec<Password> {
+        locked(&self.shared.server).users.get(user).map(|state| state.valid.clone()).unwrap_or_default()
+    }
+
     /// The fence row of a user, if there is one.
     #[must_use]
     pub fn fence(&self, set: &str, user: &str) -> Option<FenceState> {
@@ -104,6 +120,13 @@ impl MemoryDatabase {
     /// Says what the server thinks of passwords that are to be set.
     pub fn judge_passwords(&self, rule: PasswordRule) {
         locked(&self.shared.server).rule = rule;
+    }
+
+    /// Says what an inspection tells about the ends of passwords' lives: per user in milliseconds since 1970, and that of a new password.
+    pub fn tell_expiries(&self, expiries: &[(&str, i64)], life: Option<Duration>) {
+        let mut server = locked(&self.shared.server);
+        server.expiries = expiries.iter().map(|(user, at)| ((*user).to_owned(), *at)).collect();
+        server.life = life;
     }
 
     /// Says how many sessions applications hold as `user`.
@@ -263,6 +286,8 @@ impl Database for MemoryDatabase {
         let mut inspection = Inspection {
             server_version: Some("1.0".to_owned()),
             rollover: server.rollover(login.user),
+            expiries: server.expiries.clone(),
+            password_life: server.life,
             cannot_restore: server.refuses_reuse().then(|| "the server takes no password twice".to_owned()),
             ..Inspection::default()
         };
@@ -335,6 +360,29 @@ impl Database for MemoryDatabase {
         }
         server.end_window(login.user);
         Ok(())
+    }
+
+    async fn end_sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        age: Duration,
+        _stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<u32> {
+        self.log_in(login, deadline)?;
+        let mut server = locked(&self.shared.server);
+        let may =
+            server.admins.contains(login.user) || (login.user == user && server.capability == Capability::RowFence);
+        if !may {
+            return Err(server
+                .refused(Kind::Denied, &format!("end the sessions of {user}"))
+                .with_hint(format!("-- end the sessions of {user}")));
+        }
+        if age > SESSION_AGE {
+            return Ok(0);
+        }
+        Ok(server.users.get_mut(user).map_or(0, |state| core::mem::take(&mut state.application_sessions)))
     }
 
     async fn prepare_plan(

@@ -3,10 +3,10 @@
 //! They behave as the real ones are documented to (fence rows, statement checks, rollover windows, label moves), so that
 //! the driver's tests mean something. No fault is injected here: that is `testkit::faults`, which wraps any adapter.
 
-mod audit;
 mod clock;
 mod database;
 mod journal;
+mod objects;
 mod server;
 mod store;
 #[cfg(test)]
@@ -14,11 +14,11 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use audit::MemoryAudit;
 pub use clock::{ManualClock, SeededRandomness};
 pub use database::{MemoryDatabase, Submitted};
 use dizzy_engine::Capability;
 pub use journal::MemoryJournal;
+pub use objects::MemoryObjects;
 pub use server::{Acceptance, PasswordRule};
 pub use store::{MemoryStore, Retention, Staging};
 
@@ -32,8 +32,8 @@ use crate::{
 pub struct World {
     /// The register's home.
     pub journal: Arc<MemoryJournal>,
-    /// Every event in order.
-    pub audit: Arc<MemoryAudit>,
+    /// Two places of the audit trail.
+    pub audit: [Arc<MemoryObjects>; 2],
     /// Time, moved by hand.
     pub clock: Arc<ManualClock>,
     /// Known bytes.
@@ -50,7 +50,7 @@ impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             journal: Arc::new(MemoryJournal::default()),
-            audit: Arc::new(MemoryAudit::default()),
+            audit: [Arc::new(MemoryObjects::new("memory://aws")), Arc::new(MemoryObjects::new("memory://oci"))],
             clock: Arc::new(ManualClock::default()),
             randomness: Arc::new(SeededRandomness::new(seed)),
             databases: Vec::new(),

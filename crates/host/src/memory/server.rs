@@ -81,7 +81,7 @@ impl Request {
 
 pub(super) struct User {
     /// First of the window, then the newest; one outside a window.
-    valid: Vec<Password>,
+    pub(super) valid: Vec<Password>,
     /// Every password that it has had.
     had: Vec<Password>,
     pub(super) wrong: u32,
@@ -94,6 +94,8 @@ pub(super) struct Server {
     pub(super) capability: Capability,
     acceptance: Acceptance,
     pub(super) rule: PasswordRule,
+    pub(super) expiries: Vec<(String, i64)>,
+    pub(super) life: Option<Duration>,
     pub(super) lock_after: Option<u32>,
     pub(super) users: BTreeMap<String, User>,
     pub(super) admins: BTreeSet<String>,
@@ -112,6 +114,8 @@ impl Server {
             capability,
             acceptance,
             rule: PasswordRule::AcceptAll,
+            expiries: Vec::new(),
+            life: None,
             lock_after: None,
             users: BTreeMap::new(),
             admins: BTreeSet::new(),

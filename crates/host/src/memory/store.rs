@@ -76,6 +76,24 @@ impl MemoryStore {
         locked(&self.state).stale_reads = count;
     }
 
+    /// How many reads will be old.
+    #[must_use]
+    pub fn stale_reads_left(&self) -> u32 {
+        locked(&self.state).stale_reads
+    }
+
+    /// The secret's labels, never stale.
+    #[must_use]
+    pub fn shown(&self) -> Labels {
+        locked(&self.state).secret.labels.clone()
+    }
+
+    /// The value of a version, if it still exists.
+    #[must_use]
+    pub fn value(&self, id: &VersionId) -> Option<SecretText> {
+        locked(&self.state).secret.versions.get(id).cloned()
+    }
+
     /// Another service takes the secret's rotation over.
     pub fn hand_to_another_service(&self) {
         locked(&self.state).managed = true;

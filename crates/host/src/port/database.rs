@@ -164,6 +164,12 @@ pub trait Database: Send + Sync {
         None
     }
 
+    /// What can be said without a connection, for when there is none to be had: when a wallet expires. [`inspect`](Self::inspect)
+    /// says it as well.
+    fn known(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+
     /// Logs in on a fresh connection and runs one permission check. Changes nothing, so every error but
     /// [`Kind::Credential`](super::Kind::Credential) means "cannot tell" whatever its certainty.
     ///
@@ -228,6 +234,21 @@ pub trait Database: Send + Sync {
         let _ = (login, stamp, deadline);
         Err(PortError::refused(Kind::Other, format!("{}: this database has no rollover windows", self.name())))
     }
+
+    /// Ends the sessions of `user` that are at least `age` old, ours excepted, and waits until they are gone. Idempotent. `login` is the
+    /// user itself, or an administrator.
+    ///
+    /// # Errors
+    /// `Denied` if this login may not end them, with the statement for somebody who may as the hint; `Busy` if one is not gone by the
+    /// deadline.
+    async fn end_sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        age: Duration,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<u32>;
 
     /// What `prepare` would do with the given administrator login; reads only.
     ///

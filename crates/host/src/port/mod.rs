@@ -5,23 +5,26 @@
 //! ([`Certainty::Unknown`]: the change may have happened, or may still happen). An adapter that cannot tell says unknown.
 //! Every call takes a [`Deadline`] and returns by then; a call cut off by it is unknown if it may have changed something.
 
-mod audit;
 mod clock;
 mod database;
 mod journal;
+mod objects;
 mod reference;
 mod store;
 
 use core::fmt;
 use core::time::Duration;
 
-pub use audit::{AuditEvent, AuditSink};
 pub use clock::{Clock, Randomness, SystemClock, SystemRandomness};
 pub use database::{
     Change, ChangeKind, Database, FenceStamp, FenceState, Finding, Inspection, Login, PrepareStep, Rollover, Sessions,
     Severity, Vote,
 };
 pub use journal::{Journal, Stored, Tag};
+pub use objects::{
+    Etag, MAX_NAME, MAX_PREFIX, Object, ObjectEntry, ObjectPage, ObjectStore, ObjectVersion, PAGE, VersionKind,
+    VersionMark, VersionPage, Versions, Written, check_name,
+};
 pub use reference::SecretReader;
 pub use store::{Labels, SecretStore, StoredVersion, VersionId, VersionName};
 

@@ -139,6 +139,16 @@ pub trait SecretStore: Send + Sync {
     /// `Conflict` if PENDING is elsewhere.
     async fn move_pending(&self, from: Option<&VersionId>, to: &VersionId, deadline: Deadline) -> PortResult<()>;
 
+    /// Takes PENDING off `id`, on which it is: the end of a rotation that the store itself has begun. Idempotent. Nothing is to be
+    /// done where PENDING becomes CURRENT by itself (OCI Vault).
+    ///
+    /// # Errors
+    /// `Conflict` if PENDING is elsewhere.
+    async fn clear_pending(&self, id: &VersionId, deadline: Deadline) -> PortResult<()> {
+        let _ = (id, deadline);
+        Ok(())
+    }
+
     /// Moves CURRENT from `from` to `to`, by compare-and-swap; the old one becomes PREVIOUS. Any error, `Conflict`
     /// included, says nothing about an earlier attempt: read [`labels`](Self::labels), then decide.
     ///

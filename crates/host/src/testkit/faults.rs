@@ -1,15 +1,25 @@
 //! The plan of what goes wrong: every port call is counted, and any of them can be hit, in every form a call can fail.
 //!
-//! To try a scenario everywhere: run it once without faults, take [`Faults::calls`], and run it again for each index and
-//! each of [`Form::ALL`]. The wrappers that ask this plan are in `faulty`.
+//! To try a scenario everywhere: run it once without faults, take [`Faults::calls`] (or [`Faults::points`], which says where in a
+//! rotation each of them was), and run it again for each of them and each form. The wrappers that ask this plan are in `faulty`.
 
 use core::{future::Future, pin::Pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
-use super::faulty::{FaultyAudit, FaultyDatabase, FaultyJournal, FaultyReader, FaultyStore};
+use dizzy_engine::Capability;
+use tokio::sync::Notify;
+
+use super::{
+    faulty::{DELIVERY, FaultyDatabase, FaultyJournal, FaultyObjects, FaultyReader, FaultyStore},
+    matrix::Point,
+};
 use crate::{
-    memory::MemoryDatabase,
-    port::{AuditSink, Database, Deadline, Journal, Kind, PortError, PortResult, SecretReader, SecretStore},
+    memory::{MemoryDatabase, MemoryJournal, MemoryStore},
+    port::{Database, Deadline, Journal, Kind, ObjectStore, PortError, PortResult, SecretReader, SecretStore},
+    register::Document,
 };
 
 /// How a call goes wrong.
@@ -29,10 +39,17 @@ pub enum Form {
     CrashBefore,
     /// The process dies after the call: it happens, and it and every later call are refused with the code `crashed`.
     CrashAfter,
+    /// The process stands still before the call until [`Faults::release`]; then it happens, and the caller is told what came of it.
+    HoldBefore,
+    /// It happens, and the process stands still before it hears of it, until [`Faults::release`].
+    HoldAfter,
+    /// It happens; the next read of the same store or register (this call, if it is a read) shows what was before the latest
+    /// change. In memory only.
+    Stale,
 }
 
 impl Form {
-    /// Every form.
+    /// Every form in which a call fails.
     pub const ALL: [Self; 7] = [
         Self::Refused,
         Self::LostBefore,
@@ -56,32 +73,69 @@ pub struct Fault {
     calls: Calls,
     form: Form,
     kind: Option<Kind>,
+    /// Hits nothing before every fault that waits for its turn has hit.
+    follows: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Calls {
     Nth(usize),
     NthOf(String, usize),
+    NthAt(Point, usize),
     Every(String),
+    EveryAt(Point),
+    FromAt(Point, usize),
+    Forward,
 }
 
 impl Fault {
     /// Hits the call with this index in [`Faults::calls`], counted from 0.
     #[must_use]
     pub const fn at(index: usize, form: Form) -> Self {
-        Self { calls: Calls::Nth(index), form, kind: None }
+        Self { calls: Calls::Nth(index), form, kind: None, follows: false }
     }
 
     /// Hits the `nth` call of this name (`database.apply:rds`), counted from 0.
     #[must_use]
     pub fn nth_of(name: &str, nth: usize, form: Form) -> Self {
-        Self { calls: Calls::NthOf(name.to_owned(), nth), form, kind: None }
+        Self { calls: Calls::NthOf(name.to_owned(), nth), form, kind: None, follows: false }
     }
 
     /// Hits every call of this name: a permanent refusal, an outage.
     #[must_use]
     pub fn every(name: &str, form: Form) -> Self {
-        Self { calls: Calls::Every(name.to_owned()), form, kind: None }
+        Self { calls: Calls::Every(name.to_owned()), form, kind: None, follows: false }
+    }
+
+    /// Hits the `nth` call at this point of a rotation, counted from 0.
+    #[must_use]
+    pub const fn nth_at(point: Point, nth: usize, form: Form) -> Self {
+        Self { calls: Calls::NthAt(point, nth), form, kind: None, follows: false }
+    }
+
+    /// Hits every call at this point of a rotation.
+    #[must_use]
+    pub const fn every_at(point: Point, form: Form) -> Self {
+        Self { calls: Calls::EveryAt(point), form, kind: None, follows: false }
+    }
+
+    /// Hits the `nth` call at this point of a rotation, counted from 0, and every later one there.
+    #[must_use]
+    pub const fn from_at(point: Point, nth: usize, form: Form) -> Self {
+        Self { calls: Calls::FromAt(point, nth), form, kind: None, follows: false }
+    }
+
+    /// Hits every change of a database and every login while the register says `intent`: nothing can be decided but to go back.
+    #[must_use]
+    pub const fn forward(form: Form) -> Self {
+        Self { calls: Calls::Forward, form, kind: None, follows: false }
+    }
+
+    /// Hits nothing before every fault that waits for its turn has hit.
+    #[must_use]
+    pub const fn following(mut self) -> Self {
+        self.follows = true;
+        self
     }
 
     /// Says which kind the error has; otherwise `Busy` for a refusal and `Unreachable` for an unknown outcome.
@@ -96,15 +150,47 @@ impl Fault {
 #[derive(Default)]
 pub struct Faults {
     state: Mutex<State>,
+    /// Told when a call is held.
+    holding: Notify,
+    /// Told when what is held may go on.
+    released: Notify,
+    witness: OnceLock<Witness>,
 }
 
 #[derive(Default)]
 struct State {
-    calls: Vec<String>,
+    calls: Vec<(String, Point)>,
     faults: Vec<Fault>,
+    /// Faults that wait for each other: only the first can hit, and counts from where it became the first.
+    turns: VecDeque<Fault>,
+    turn_from: usize,
     hits: usize,
+    first_hit: Option<usize>,
     crashed: bool,
+    held: usize,
     delayed: Vec<Later>,
+    /// The register as it was last read or written through these wrappers.
+    register: Option<Document>,
+}
+
+/// Looks at the world after every call.
+type Witness = Box<dyn Fn() + Send + Sync>;
+
+/// Makes the next read of a store or journal in memory an old one.
+pub(super) type Ageing = Box<dyn Fn() + Send + Sync>;
+
+/// One call, as its wrapper describes it.
+pub(super) struct Call<'a> {
+    pub(super) name: String,
+    pub(super) point: Point,
+    pub(super) deadline: Deadline,
+    pub(super) ageing: Option<&'a Ageing>,
+}
+
+impl Call<'_> {
+    pub(super) const fn new(name: String, point: Point, deadline: Deadline) -> Self {
+        Self { name, point, deadline, ageing: None }
+    }
 }
 
 /// A request that is still under way.
@@ -125,27 +211,55 @@ impl Faults {
         plan
     }
 
+    /// A plan with these faults one after the other: each waits until the one before it has hit a call, and counts from there.
+    #[must_use]
+    pub fn in_turn(faults: impl IntoIterator<Item = Fault>) -> Arc<Self> {
+        let plan = Self::none();
+        plan.state().turns.extend(faults);
+        plan
+    }
+
+    /// From here on `look` is called after every call that reached the world.
+    ///
+    /// # Panics
+    /// If there is one already.
+    pub fn watch(&self, look: impl Fn() + Send + Sync + 'static) {
+        assert!(self.witness.set(Box::new(look)).is_ok(), "one witness is enough");
+    }
+
     /// Adds a fault.
     pub fn add(&self, fault: Fault) {
         self.state().faults.push(fault);
     }
 
-    /// Takes all faults back; calls go on being counted.
+    /// Takes all faults back but those that wait for their turn; calls go on being counted.
     pub fn clear(&self) {
         self.state().faults.clear();
     }
 
     /// Names of the calls so far, in order, dead ones not counted: `database.apply:rds`, `store.promote:aws-sm:prod/orders`,
-    /// `journal.write`, `audit.append`, `secret.read:env:ADMIN`.
+    /// `journal.write`, `objects.create:NAME`, `secret.read:env:ADMIN`.
     #[must_use]
     pub fn calls(&self) -> Vec<String> {
-        self.state().calls.clone()
+        self.state().calls.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The same calls, by where in a rotation they were.
+    #[must_use]
+    pub fn points(&self) -> Vec<Point> {
+        self.state().calls.iter().map(|(_, point)| *point).collect()
     }
 
     /// How many calls were hit. A test whose fault was never hit shows nothing.
     #[must_use]
     pub fn hits(&self) -> usize {
         self.state().hits
+    }
+
+    /// Which of the calls was hit first, counted from 0.
+    #[must_use]
+    pub fn first_hit(&self) -> Option<usize> {
+        self.state().first_hit
     }
 
     /// Whether the process has died.
@@ -159,12 +273,32 @@ impl Faults {
         self.state().crashed = false;
     }
 
+    /// Waits until more calls are held than these.
+    pub async fn until_held(&self, more_than: usize) {
+        while self.held() <= more_than {
+            self.holding.notified().await;
+        }
+    }
+
+    /// How many calls are held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.state().held
+    }
+
+    /// Lets go on what is held. Whoever waited for it must be polled again.
+    pub fn release(&self) {
+        self.state().held = 0;
+        self.released.notify_waiters();
+    }
+
     /// Lets every delayed request execute, in the order of sending. Returns how many there were.
     pub async fn deliver(&self) -> usize {
         let delayed = core::mem::take(&mut self.state().delayed);
         let count = delayed.len();
         for request in delayed {
             request.await;
+            self.look();
         }
         count
     }
@@ -182,17 +316,31 @@ impl Faults {
 
     /// This store, with this plan between it and the caller.
     pub fn store(self: &Arc<Self>, inner: Arc<dyn SecretStore>) -> Arc<dyn SecretStore> {
-        Arc::new(FaultyStore { inner, faults: Arc::clone(self) })
+        Arc::new(FaultyStore { inner, ageing: None, faults: Arc::clone(self) })
+    }
+
+    /// As [`store`](Self::store), with reads that can be old.
+    pub fn memory_store(self: &Arc<Self>, inner: &Arc<MemoryStore>) -> Arc<dyn SecretStore> {
+        let store = Arc::clone(inner);
+        let ageing: Option<Ageing> = Some(Box::new(move || store.serve_stale_reads(1)));
+        Arc::new(FaultyStore { inner: Arc::<MemoryStore>::clone(inner), ageing, faults: Arc::clone(self) })
     }
 
     /// This journal, with this plan between it and the caller.
     pub fn journal(self: &Arc<Self>, inner: Arc<dyn Journal>) -> Arc<dyn Journal> {
-        Arc::new(FaultyJournal { inner, faults: Arc::clone(self) })
+        Arc::new(FaultyJournal { inner, ageing: None, faults: Arc::clone(self) })
     }
 
-    /// This audit sink, with this plan between it and the caller.
-    pub fn audit(self: &Arc<Self>, inner: Arc<dyn AuditSink>) -> Arc<dyn AuditSink> {
-        Arc::new(FaultyAudit { inner, faults: Arc::clone(self) })
+    /// As [`journal`](Self::journal), with reads that can be old.
+    pub fn memory_journal(self: &Arc<Self>, inner: &Arc<MemoryJournal>) -> Arc<dyn Journal> {
+        let journal = Arc::clone(inner);
+        let ageing: Option<Ageing> = Some(Box::new(move || journal.serve_stale_reads(1)));
+        Arc::new(FaultyJournal { inner: Arc::<MemoryJournal>::clone(inner), ageing, faults: Arc::clone(self) })
+    }
+
+    /// These objects, with this plan between them and the caller: `objects.create:NAME`, `objects.list:PREFIX`, ...
+    pub fn objects(self: &Arc<Self>, inner: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        Arc::new(FaultyObjects { inner, faults: Arc::clone(self) })
     }
 
     /// This reader, with this plan between it and the caller.
@@ -201,16 +349,29 @@ impl Faults {
     }
 
     /// Runs one call as the plan says. `later` gives the request a life of its own; `None` for calls that change nothing.
-    pub(super) async fn run<T>(
+    pub(super) async fn run<T, F: Future<Output = PortResult<T>> + Send>(
         &self,
-        name: String,
-        deadline: Deadline,
-        call: impl Future<Output = PortResult<T>> + Send,
+        call: Call<'_>,
+        act: impl FnOnce(Deadline) -> F + Send,
         later: Option<impl FnOnce() -> PortResult<Later> + Send>,
     ) -> PortResult<T> {
-        let (form, kind) = match self.enter(&name) {
+        let result = self.meet(call, act, later).await;
+        if !self.is_crashed() {
+            self.look();
+        }
+        result
+    }
+
+    async fn meet<T, F: Future<Output = PortResult<T>> + Send>(
+        &self,
+        call: Call<'_>,
+        act: impl FnOnce(Deadline) -> F + Send,
+        later: Option<impl FnOnce() -> PortResult<Later> + Send>,
+    ) -> PortResult<T> {
+        let Call { name, point, deadline, ageing } = call;
+        let (form, kind) = match self.enter(&name, point) {
             Fate::Dead => return Err(crashed(&name)),
-            Fate::Passes => return call.await,
+            Fate::Passes => return act(deadline).await,
             Fate::Hit(form, kind) => (form, kind),
         };
         let lost = PortError::unknown(kind.unwrap_or(Kind::Unreachable), format!("{name}: the reply was lost"));
@@ -218,7 +379,7 @@ impl Faults {
             Form::Refused => Err(PortError::refused(kind.unwrap_or(Kind::Busy), format!("{name}: refused as planned"))),
             Form::LostBefore => Err(lost),
             Form::ReplyLost => {
-                drop(call.await);
+                drop(act(deadline).await);
                 Err(lost)
             }
             Form::Delayed => {
@@ -238,29 +399,144 @@ impl Faults {
                 Err(crashed(&name))
             }
             Form::CrashAfter => {
-                drop(call.await);
+                drop(act(deadline).await);
+                self.look();
                 self.state().crashed = true;
                 Err(crashed(&name))
+            }
+            Form::HoldBefore => {
+                self.hold().await;
+                // The worst that can be: it looked at its watch just before it fell asleep.
+                act(Deadline::after(DELIVERY)).await
+            }
+            Form::HoldAfter => {
+                let result = act(deadline).await;
+                self.look();
+                self.hold().await;
+                result
+            }
+            Form::Stale => {
+                let age = || ageing.map_or((), |age| age());
+                if later.is_none() {
+                    age();
+                    return act(deadline).await;
+                }
+                let result = act(deadline).await;
+                age();
+                result
             }
         }
     }
 
-    fn enter(&self, name: &str) -> Fate {
+    async fn hold(&self) {
+        let released = self.released.notified();
+        tokio::pin!(released);
+        released.as_mut().enable();
+        self.state().held += 1;
+        self.holding.notify_one();
+        released.await;
+    }
+
+    fn look(&self) {
+        if let Some(witness) = self.witness.get() {
+            witness();
+        }
+    }
+
+    fn enter(&self, name: &str, point: Point) -> Fate {
         let mut state = self.state();
         if state.crashed {
             return Fate::Dead;
         }
         let index = state.calls.len();
-        let nth = state.calls.iter().filter(|earlier| *earlier == name).count();
-        state.calls.push(name.to_owned());
-        let hit = state.faults.iter().find(|fault| match &fault.calls {
-            Calls::Nth(at) => *at == index,
-            Calls::NthOf(of, at) => of == name && *at == nth,
-            Calls::Every(of) => of == name,
-        });
-        let Some(&Fault { form, kind, .. }) = hit else { return Fate::Passes };
+        state.calls.push((name.to_owned(), point));
+        let undecided = state.register.as_ref().is_some_and(|register| register.phase == "intent");
+        let hits = |fault: &Fault, from: usize| {
+            let earlier = || state.calls.iter().take(index).skip(from);
+            match &fault.calls {
+                Calls::Nth(at) => *at == index,
+                Calls::NthOf(of, at) => of == name && *at == earlier().filter(|(earlier, _)| earlier == name).count(),
+                Calls::NthAt(of, at) => {
+                    *of == point && *at == earlier().filter(|(_, earlier)| *earlier == point).count()
+                }
+                Calls::Every(of) => of == name,
+                Calls::EveryAt(of) => *of == point,
+                Calls::FromAt(of, at) => {
+                    *of == point && *at <= earlier().filter(|(_, earlier)| *earlier == point).count()
+                }
+                Calls::Forward => {
+                    undecided && matches!(point, Point::ApplyFenced | Point::ApplyUnfenced | Point::Check)
+                }
+            }
+        };
+        let in_turn = state.turns.front().filter(|fault| hits(fault, state.turn_from)).cloned();
+        let stands = |fault: &&Fault| (!fault.follows || state.turns.is_empty()) && hits(fault, 0);
+        let hit = in_turn.clone().or_else(|| state.faults.iter().find(stands).cloned());
+        let Some(Fault { form, kind, .. }) = hit else { return Fate::Passes };
+        if let Some(fault) = in_turn {
+            state.turns.pop_front();
+            state.turn_from = index + 1;
+            if let Calls::FromAt(point, _) = fault.calls {
+                state.faults.push(Fault { calls: Calls::EveryAt(point), ..fault });
+            }
+        }
         state.hits += 1;
+        state.first_hit.get_or_insert(index);
         Fate::Hit(form, kind)
+    }
+
+    // --- where in a rotation a call is ---
+
+    /// A look at the register, or a write of it, has shown this.
+    pub(super) fn saw_register(&self, set: &str, bytes: &[u8]) {
+        if let Ok(document) = Document::parse(bytes, set) {
+            self.state().register = Some(document);
+        }
+    }
+
+    /// What a write of the register is for.
+    pub(super) fn point_of_write(&self, set: &str, bytes: &[u8]) -> Point {
+        let state = self.state();
+        let (Some(old), Ok(new)) = (&state.register, Document::parse(bytes, set)) else { return Point::Lease };
+        let marks = |document: &Document| -> usize {
+            let databases = document.databases.values();
+            databases.map(|d| usize::from(d.sent) + d.users.values().map(|u| u.maybe.len()).sum::<usize>()).sum()
+        };
+        match (old.phase.as_str(), new.phase.as_str()) {
+            ("idle", "intent") => Point::Intent,
+            ("intent", "commit") => Point::Commit,
+            ("intent", "abort") => Point::Abort,
+            ("intent", "intent") if marks(&new) > marks(old) => Point::Intent,
+            (old, new) if old != new => Point::Finish,
+            _ => Point::Lease,
+        }
+    }
+
+    pub(super) fn point_of_database(&self, verb: &str, capability: Capability) -> Point {
+        match (verb, capability) {
+            ("login", _) => Point::Check,
+            ("burn", _) => Point::Burn,
+            ("apply", _) if self.phase_is("abort") => Point::Undo,
+            ("apply" | "vote" | "commit", Capability::RowFence) => Point::ApplyFenced,
+            ("apply" | "end_window", _) => Point::ApplyUnfenced,
+            _ => Point::Session,
+        }
+    }
+
+    pub(super) fn point_of_store(&self, verb: &str, store: &str) -> Point {
+        let published = if store.starts_with("oci-") { Point::PromoteOci } else { Point::PromoteAws };
+        match verb {
+            "promote" => published,
+            "current" | "labels" if self.phase_is("commit") => published,
+            "stage" | "room" | "label" => Point::Put,
+            "labels" | "move_pending" => Point::Pending,
+            "prune" => Point::Finish,
+            _ => Point::ReadBack,
+        }
+    }
+
+    fn phase_is(&self, phase: &str) -> bool {
+        self.state().register.as_ref().is_some_and(|register| register.phase == phase)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -347,7 +623,7 @@ mod tests {
     async fn a_hanging_call_returns_at_its_deadline() {
         let world = world();
         let faults = Faults::plan([Fault::at(0, Form::Hang)]);
-        let store = faults.store(Arc::<crate::memory::MemoryStore>::clone(&world.stores[0]));
+        let store = faults.store(Arc::<MemoryStore>::clone(&world.stores[0]));
         let deadline = Deadline::after(Duration::from_secs(7));
         let error = store.labels(deadline).await.unwrap_err();
         assert_eq!((error.kind, deadline.left()), (Kind::Timeout, Duration::ZERO));
@@ -357,8 +633,8 @@ mod tests {
     async fn after_a_crash_no_port_answers_until_the_next_process() {
         let world = world();
         let faults = Faults::plan([Fault::at(1, Form::CrashAfter)]);
-        let journal = faults.journal(Arc::<crate::memory::MemoryJournal>::clone(&world.journal));
-        let store = faults.store(Arc::<crate::memory::MemoryStore>::clone(&world.stores[0]));
+        let journal = faults.journal(Arc::<MemoryJournal>::clone(&world.journal));
+        let store = faults.store(Arc::<MemoryStore>::clone(&world.stores[0]));
         let soon = || Deadline::after(Duration::from_secs(1));
         assert_eq!(journal.read("orders", soon()).await, Ok(None));
         let error = journal.write("orders", None, b"x", soon()).await.unwrap_err();

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dizzy_engine::{Capability, Epoch, Generation};
 
-use super::faults::{Faults, Later};
+use super::{
+    faults::{Ageing, Call, Faults, Later},
+    matrix::Point,
+};
 use crate::{
     memory::MemoryDatabase,
     port::{
-        AuditEvent, AuditSink, Change, ChangeKind, Database, Deadline, FenceStamp, FenceState, Inspection, Journal,
-        Labels, Login, PortResult, PrepareStep, SecretReader, SecretStore, Sessions, Stored, StoredVersion, Tag,
-        VersionId, VersionName, Vote,
+        Change, ChangeKind, Database, Deadline, Etag, FenceStamp, FenceState, Finding, Inspection, Journal, Labels,
+        Login, Object, ObjectPage, ObjectStore, PortResult, PrepareStep, SecretReader, SecretStore, Sessions, Stored,
+        StoredVersion, Tag, VersionId, VersionMark, VersionName, Versions, Vote, Written,
     },
     reference::Reference,
     secret::{Password, SecretText},
 };
 
 /// How long a delayed request may take once it is delivered.
-const DELIVERY: core::time::Duration = core::time::Duration::from_secs(10);
+pub(super) const DELIVERY: core::time::Duration = core::time::Duration::from_secs(10);
 
 /// For calls that change nothing.
 const READ: Option<fn() -> PortResult<Later>> = None;
@@ -35,8 +38,9 @@ impl FaultyDatabase {
         Self { inner, memory, faults }
     }
 
-    fn call(&self, verb: &str) -> String {
-        format!("database.{verb}:{}", self.inner.name())
+    fn call(&self, verb: &str, deadline: Deadline) -> Call<'static> {
+        let point = self.faults.point_of_database(verb, self.inner.capability());
+        Call::new(format!("database.{verb}:{}", self.inner.name()), point, deadline)
     }
 }
 
@@ -106,8 +110,12 @@ impl Database for FaultyDatabase {
         self.inner.wrong_logins_allowed()
     }
 
+    fn known(&self) -> Vec<Finding> {
+        self.inner.known()
+    }
+
     async fn login(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
-        self.faults.run(self.call("login"), deadline, self.inner.login(login, stamp, deadline), READ).await
+        self.faults.run(self.call("login", deadline), |deadline| self.inner.login(login, stamp, deadline), READ).await
     }
 
     async fn inspect(
@@ -117,8 +125,8 @@ impl Database for FaultyDatabase {
         stamp: FenceStamp<'_>,
         deadline: Deadline,
     ) -> PortResult<Inspection> {
-        let call = self.inner.inspect(login, users, stamp, deadline);
-        self.faults.run(self.call("inspect"), deadline, call, READ).await
+        let call = |deadline| self.inner.inspect(login, users, stamp, deadline);
+        self.faults.run(self.call("inspect", deadline), call, READ).await
     }
 
     async fn sessions(
@@ -128,8 +136,8 @@ impl Database for FaultyDatabase {
         stamp: FenceStamp<'_>,
         deadline: Deadline,
     ) -> PortResult<Sessions> {
-        let call = self.inner.sessions(login, user, stamp, deadline);
-        self.faults.run(self.call("sessions"), deadline, call, READ).await
+        let call = |deadline| self.inner.sessions(login, user, stamp, deadline);
+        self.faults.run(self.call("sessions", deadline), call, READ).await
     }
 
     async fn apply(&self, change: Change<'_>, deadline: Deadline) -> PortResult<()> {
@@ -141,13 +149,13 @@ impl Database for FaultyDatabase {
             let (inner, owned) = (Arc::clone(&self.inner), OwnedChange::of(&change));
             Ok(Box::pin(async move { drop(inner.apply(owned.change(), Deadline::after(DELIVERY)).await) }))
         };
-        self.faults.run(self.call("apply"), deadline, self.inner.apply(change, deadline), Some(later)).await
+        self.faults.run(self.call("apply", deadline), |deadline| self.inner.apply(change, deadline), Some(later)).await
     }
 
     async fn vote(&self, change: Change<'_>, deadline: Deadline) -> PortResult<Box<dyn Vote>> {
-        let name = self.call("vote");
-        let inner = self.faults.run(name, deadline, self.inner.vote(change, deadline), READ).await?;
-        Ok(Box::new(FaultyVote { inner, name: self.call("commit"), faults: Arc::clone(&self.faults) }))
+        let call = |deadline| self.inner.vote(change, deadline);
+        let inner = self.faults.run(self.call("vote", deadline), call, READ).await?;
+        Ok(Box::new(FaultyVote { inner, name: self.call("commit", deadline).name, faults: Arc::clone(&self.faults) }))
     }
 
     async fn burn(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<FenceState> {
@@ -159,7 +167,8 @@ impl Database for FaultyDatabase {
                 drop(inner.burn(login, stamp.stamp(), Deadline::after(DELIVERY)).await);
             }))
         };
-        self.faults.run(self.call("burn"), deadline, self.inner.burn(login, stamp, deadline), Some(later)).await
+        let call = |deadline| self.inner.burn(login, stamp, deadline);
+        self.faults.run(self.call("burn", deadline), call, Some(later)).await
     }
 
     async fn end_window(&self, login: Login<'_>, stamp: FenceStamp<'_>, deadline: Deadline) -> PortResult<()> {
@@ -171,8 +180,28 @@ impl Database for FaultyDatabase {
                 drop(inner.end_window(login, stamp.stamp(), Deadline::after(DELIVERY)).await);
             }))
         };
-        let call = self.inner.end_window(login, stamp, deadline);
-        self.faults.run(self.call("end_window"), deadline, call, Some(later)).await
+        let call = |deadline| self.inner.end_window(login, stamp, deadline);
+        self.faults.run(self.call("end_window", deadline), call, Some(later)).await
+    }
+
+    async fn end_sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        age: core::time::Duration,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<u32> {
+        let later = || -> PortResult<Later> {
+            let (inner, stamp) = (Arc::clone(&self.inner), OwnedStamp::of(stamp));
+            let (owner, password, user) = (login.user.to_owned(), login.password.clone(), user.to_owned());
+            Ok(Box::pin(async move {
+                let login = Login { user: &owner, password: &password };
+                drop(inner.end_sessions(login, &user, age, stamp.stamp(), Deadline::after(DELIVERY)).await);
+            }))
+        };
+        let call = |deadline| self.inner.end_sessions(login, user, age, stamp, deadline);
+        self.faults.run(self.call("end_sessions", deadline), call, Some(later)).await
     }
 
     async fn prepare_plan(
@@ -182,8 +211,8 @@ impl Database for FaultyDatabase {
         stamp: FenceStamp<'_>,
         deadline: Deadline,
     ) -> PortResult<Vec<PrepareStep>> {
-        let call = self.inner.prepare_plan(admin, users, stamp, deadline);
-        self.faults.run(self.call("prepare_plan"), deadline, call, READ).await
+        let call = |deadline| self.inner.prepare_plan(admin, users, stamp, deadline);
+        self.faults.run(self.call("prepare_plan", deadline), call, READ).await
     }
 
     fn prepare_sql(&self, users: &[&str], stamp: FenceStamp<'_>) -> Vec<PrepareStep> {
@@ -198,8 +227,8 @@ impl Database for FaultyDatabase {
         stamp: FenceStamp<'_>,
         deadline: Deadline,
     ) -> PortResult<Vec<PrepareStep>> {
-        let call = self.inner.prepare(admin, users, second, stamp, deadline);
-        self.faults.run(self.call("prepare"), deadline, call, READ).await
+        let call = |deadline| self.inner.prepare(admin, users, second, stamp, deadline);
+        self.faults.run(self.call("prepare", deadline), call, READ).await
     }
 }
 
@@ -217,10 +246,13 @@ impl Vote for FaultyVote {
         let Self { inner, name, faults } = *self;
         let slot = std::sync::Mutex::new(Some(inner));
         let take = || slot.lock().ok().and_then(|mut vote| vote.take());
-        let call = async {
-            match take() {
-                Some(vote) => vote.commit(deadline).await,
-                None => Ok(()),
+        let call = |deadline| {
+            let vote = take();
+            async move {
+                match vote {
+                    Some(vote) => vote.commit(deadline).await,
+                    None => Ok(()),
+                }
             }
         };
         let later = || -> PortResult<Later> {
@@ -231,18 +263,21 @@ impl Vote for FaultyVote {
                 }
             }))
         };
-        faults.run(name, deadline, call, Some(later)).await
+        faults.run(Call::new(name, Point::ApplyFenced, deadline), call, Some(later)).await
     }
 }
 
 pub(super) struct FaultyStore {
     pub(super) inner: Arc<dyn SecretStore>,
+    pub(super) ageing: Option<Ageing>,
     pub(super) faults: Arc<Faults>,
 }
 
 impl FaultyStore {
-    fn call(&self, verb: &str) -> String {
-        format!("store.{verb}:{}", self.inner.name())
+    fn call(&self, verb: &str, deadline: Deadline) -> Call<'_> {
+        let name = self.inner.name();
+        let point = self.faults.point_of_store(verb, name);
+        Call { ageing: self.ageing.as_ref(), ..Call::new(format!("store.{verb}:{name}"), point, deadline) }
     }
 }
 
@@ -253,15 +288,15 @@ impl SecretStore for FaultyStore {
     }
 
     async fn current(&self, deadline: Deadline) -> PortResult<StoredVersion> {
-        self.faults.run(self.call("current"), deadline, self.inner.current(deadline), READ).await
+        self.faults.run(self.call("current", deadline), |deadline| self.inner.current(deadline), READ).await
     }
 
     async fn read(&self, id: &VersionId, deadline: Deadline) -> PortResult<StoredVersion> {
-        self.faults.run(self.call("read"), deadline, self.inner.read(id, deadline), READ).await
+        self.faults.run(self.call("read", deadline), |deadline| self.inner.read(id, deadline), READ).await
     }
 
     async fn labels(&self, deadline: Deadline) -> PortResult<Labels> {
-        self.faults.run(self.call("labels"), deadline, self.inner.labels(deadline), READ).await
+        self.faults.run(self.call("labels", deadline), |deadline| self.inner.labels(deadline), READ).await
     }
 
     async fn stage(&self, name: &VersionName, value: &SecretText, deadline: Deadline) -> PortResult<VersionId> {
@@ -269,7 +304,8 @@ impl SecretStore for FaultyStore {
             let (inner, name, value) = (Arc::clone(&self.inner), name.clone(), value.clone());
             Ok(Box::pin(async move { drop(inner.stage(&name, &value, Deadline::after(DELIVERY)).await) }))
         };
-        self.faults.run(self.call("stage"), deadline, self.inner.stage(name, value, deadline), Some(later)).await
+        let call = |deadline| self.inner.stage(name, value, deadline);
+        self.faults.run(self.call("stage", deadline), call, Some(later)).await
     }
 
     fn stages_as_pending(&self) -> bool {
@@ -277,7 +313,7 @@ impl SecretStore for FaultyStore {
     }
 
     async fn room(&self, deadline: Deadline) -> PortResult<()> {
-        self.faults.run(self.call("room"), deadline, self.inner.room(deadline), READ).await
+        self.faults.run(self.call("room", deadline), |deadline| self.inner.room(deadline), READ).await
     }
 
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
@@ -285,7 +321,8 @@ impl SecretStore for FaultyStore {
             let (inner, name, id) = (Arc::clone(&self.inner), name.clone(), id.clone());
             Ok(Box::pin(async move { drop(inner.label(&name, &id, Deadline::after(DELIVERY)).await) }))
         };
-        self.faults.run(self.call("label"), deadline, self.inner.label(name, id, deadline), Some(later)).await
+        let call = |deadline| self.inner.label(name, id, deadline);
+        self.faults.run(self.call("label", deadline), call, Some(later)).await
     }
 
     async fn move_pending(&self, from: Option<&VersionId>, to: &VersionId, deadline: Deadline) -> PortResult<()> {
@@ -293,8 +330,8 @@ impl SecretStore for FaultyStore {
             let (inner, from, to) = (Arc::clone(&self.inner), from.cloned(), to.clone());
             Ok(Box::pin(async move { drop(inner.move_pending(from.as_ref(), &to, Deadline::after(DELIVERY)).await) }))
         };
-        let call = self.inner.move_pending(from, to, deadline);
-        self.faults.run(self.call("move_pending"), deadline, call, Some(later)).await
+        let call = |deadline| self.inner.move_pending(from, to, deadline);
+        self.faults.run(self.call("move_pending", deadline), call, Some(later)).await
     }
 
     async fn promote(&self, from: &VersionId, to: &VersionId, deadline: Deadline) -> PortResult<()> {
@@ -302,7 +339,8 @@ impl SecretStore for FaultyStore {
             let (inner, from, to) = (Arc::clone(&self.inner), from.clone(), to.clone());
             Ok(Box::pin(async move { drop(inner.promote(&from, &to, Deadline::after(DELIVERY)).await) }))
         };
-        self.faults.run(self.call("promote"), deadline, self.inner.promote(from, to, deadline), Some(later)).await
+        let call = |deadline| self.inner.promote(from, to, deadline);
+        self.faults.run(self.call("promote", deadline), call, Some(later)).await
     }
 
     async fn prune(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
@@ -310,12 +348,14 @@ impl SecretStore for FaultyStore {
             let (inner, name, id) = (Arc::clone(&self.inner), name.clone(), id.clone());
             Ok(Box::pin(async move { drop(inner.prune(&name, &id, Deadline::after(DELIVERY)).await) }))
         };
-        self.faults.run(self.call("prune"), deadline, self.inner.prune(name, id, deadline), Some(later)).await
+        let call = |deadline| self.inner.prune(name, id, deadline);
+        self.faults.run(self.call("prune", deadline), call, Some(later)).await
     }
 }
 
 pub(super) struct FaultyJournal {
     pub(super) inner: Arc<dyn Journal>,
+    pub(super) ageing: Option<Ageing>,
     pub(super) faults: Arc<Faults>,
 }
 
@@ -326,7 +366,16 @@ impl Journal for FaultyJournal {
     }
 
     async fn read(&self, set: &str, deadline: Deadline) -> PortResult<Option<Stored>> {
-        self.faults.run("journal.read".to_owned(), deadline, self.inner.read(set, deadline), READ).await
+        let call = Call::new("journal.read".to_owned(), Point::Lease, deadline);
+        let call = Call { ageing: self.ageing.as_ref(), ..call };
+        let read = |deadline| async move {
+            let stored = self.inner.read(set, deadline).await?;
+            if let Some(stored) = &stored {
+                self.faults.saw_register(set, &stored.bytes);
+            }
+            Ok(stored)
+        };
+        self.faults.run(call, read, READ).await
     }
 
     async fn write(&self, set: &str, expected: Option<&Tag>, bytes: &[u8], deadline: Deadline) -> PortResult<Tag> {
@@ -337,24 +386,85 @@ impl Journal for FaultyJournal {
                 drop(inner.write(&set, expected.as_ref(), &bytes, Deadline::after(DELIVERY)).await);
             }))
         };
-        let call = self.inner.write(set, expected, bytes, deadline);
-        self.faults.run("journal.write".to_owned(), deadline, call, Some(later)).await
+        let call = Call::new("journal.write".to_owned(), self.faults.point_of_write(set, bytes), deadline);
+        let call = Call { ageing: self.ageing.as_ref(), ..call };
+        let write = |deadline| async move {
+            let tag = self.inner.write(set, expected, bytes, deadline).await?;
+            self.faults.saw_register(set, bytes);
+            Ok(tag)
+        };
+        self.faults.run(call, write, Some(later)).await
     }
 }
 
-pub(super) struct FaultyAudit {
-    pub(super) inner: Arc<dyn AuditSink>,
+pub(super) struct FaultyObjects {
+    pub(super) inner: Arc<dyn ObjectStore>,
     pub(super) faults: Arc<Faults>,
 }
 
+impl FaultyObjects {
+    /// A bucket keeps a trail (`v1/SET/..`), or registers.
+    fn call(&self, verb: &str, name: &str, deadline: Deadline) -> Call<'static> {
+        let point = if name.starts_with("v1/") { Point::Audit } else { Point::Lease };
+        Call::new(format!("objects.{verb}:{name}"), point, deadline)
+    }
+}
+
 #[async_trait]
-impl AuditSink for FaultyAudit {
-    async fn append(&self, event: &AuditEvent, deadline: Deadline) -> PortResult<()> {
+impl ObjectStore for FaultyObjects {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    async fn get(&self, name: &str, limit: usize, deadline: Deadline) -> PortResult<Option<Object>> {
+        let call = |deadline| self.inner.get(name, limit, deadline);
+        self.faults.run(self.call("get", name, deadline), call, READ).await
+    }
+
+    async fn get_version(
+        &self,
+        name: &str,
+        version: &str,
+        limit: usize,
+        deadline: Deadline,
+    ) -> PortResult<Option<Object>> {
+        let call = |deadline| self.inner.get_version(name, version, limit, deadline);
+        self.faults.run(self.call("get_version", name, deadline), call, READ).await
+    }
+
+    async fn create(&self, name: &str, bytes: &[u8], deadline: Deadline) -> PortResult<Written> {
         let later = || -> PortResult<Later> {
-            let (inner, event) = (Arc::clone(&self.inner), event.clone());
-            Ok(Box::pin(async move { drop(inner.append(&event, Deadline::after(DELIVERY)).await) }))
+            let (inner, name, bytes) = (Arc::clone(&self.inner), name.to_owned(), bytes.to_vec());
+            Ok(Box::pin(async move { drop(inner.create(&name, &bytes, Deadline::after(DELIVERY)).await) }))
         };
-        self.faults.run("audit.append".to_owned(), deadline, self.inner.append(event, deadline), Some(later)).await
+        let call = |deadline| self.inner.create(name, bytes, deadline);
+        self.faults.run(self.call("create", name, deadline), call, Some(later)).await
+    }
+
+    async fn replace(&self, name: &str, bytes: &[u8], expected: &Etag, deadline: Deadline) -> PortResult<Written> {
+        let later = || -> PortResult<Later> {
+            let (inner, name, bytes, expected) =
+                (Arc::clone(&self.inner), name.to_owned(), bytes.to_vec(), expected.clone());
+            Ok(Box::pin(async move { drop(inner.replace(&name, &bytes, &expected, Deadline::after(DELIVERY)).await) }))
+        };
+        let call = |deadline| self.inner.replace(name, bytes, expected, deadline);
+        self.faults.run(self.call("replace", name, deadline), call, Some(later)).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, most: usize, deadline: Deadline) -> PortResult<ObjectPage> {
+        let call = |deadline| self.inner.list(prefix, after, most, deadline);
+        self.faults.run(self.call("list", prefix, deadline), call, READ).await
+    }
+
+    async fn versions(
+        &self,
+        prefix: &str,
+        after: Option<&VersionMark>,
+        most: usize,
+        deadline: Deadline,
+    ) -> PortResult<Versions> {
+        let call = |deadline| self.inner.versions(prefix, after, most, deadline);
+        self.faults.run(self.call("versions", prefix, deadline), call, READ).await
     }
 }
 
@@ -366,7 +476,7 @@ pub(super) struct FaultyReader {
 #[async_trait]
 impl SecretReader for FaultyReader {
     async fn read(&self, reference: &Reference, deadline: Deadline) -> PortResult<SecretText> {
-        let call = self.inner.read(reference, deadline);
-        self.faults.run(format!("secret.read:{reference}"), deadline, call, READ).await
+        let call = Call::new(format!("secret.read:{reference}"), Point::Session, deadline);
+        self.faults.run(call, |deadline| self.inner.read(reference, deadline), READ).await
     }
 }

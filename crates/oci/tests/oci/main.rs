@@ -10,12 +10,15 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod autonomous;
 mod bad_worlds;
 mod conformance;
 mod contract;
 mod identities;
+mod journal;
 mod mishaps;
 mod objects;
+mod preauthenticated;
 mod references;
 mod silence;
 mod tls;

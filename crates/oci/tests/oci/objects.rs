@@ -1,13 +1,18 @@
 //! Objects: what is written is what is read, conditions keep two writers apart, and an unclear end is told as one.
 
-use core::time::Duration;
+use core::{cell::Cell, time::Duration};
+use std::sync::Arc;
 
-use dizzy_host::port::{Certainty, Deadline, Kind, PortError};
-use dizzy_oci::{Etag, ObjectPath, ObjectStorage, When};
+use async_trait::async_trait;
+use dizzy_host::{
+    port::{Certainty, Deadline, Kind, ObjectStore, PortError, Versions},
+    testkit::conformance::{ObjectFixture, objects as objects_suite},
+};
+use dizzy_oci::{Etag, ObjectPath, ObjectStorage, OciClients, OciObjects, When};
 use dizzy_sandbox_oci::{BucketOptions, Fault, Mishap, NAMESPACE, Operation, Permission, Rights};
 use zeroize::Zeroizing;
 
-use crate::world::{World, soon};
+use crate::world::{World, settings, soon};
 
 const BUCKET: &str = "ops-dizzy";
 const ROOM: usize = 64 * 1024;
@@ -165,4 +170,69 @@ async fn what_a_bucket_retains_is_not_overwritten() {
     let error = objects.put(&kept, content(), When::Always, soon()).await.unwrap_err();
     is(&error, Certainty::Unknown, Kind::Other);
     assert!(error.code.unwrap().starts_with("HTTP 409"));
+}
+
+struct Fixture<'a> {
+    world: &'a World,
+    bucket: String,
+}
+
+impl Fixture<'_> {
+    fn store(&self, clients: OciClients) -> Arc<dyn ObjectStore> {
+        let storage = ObjectStorage::new(clients);
+        Arc::new(OciObjects::new(storage, NAMESPACE, &self.bucket, "/a/prefix/").unwrap())
+    }
+}
+
+#[async_trait]
+impl ObjectFixture for Fixture<'_> {
+    fn first(&self) -> Arc<dyn ObjectStore> {
+        self.store(self.world.clients.clone())
+    }
+
+    fn second(&self) -> Arc<dyn ObjectStore> {
+        self.store(OciClients::new(settings(&self.world.oci, &self.world.files)))
+    }
+
+    async fn overwrite(&self, name: &str, bytes: &[u8]) {
+        self.world.oci.put_object(&self.bucket, &format!("a/prefix/{name}"), bytes).unwrap();
+    }
+
+    async fn delete(&self, name: &str) {
+        assert!(self.world.oci.remove_object(&self.bucket, &format!("a/prefix/{name}")));
+    }
+
+    fn keeps_versions(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn object_storage_keeps_every_promise_of_an_object_store() {
+    let world = World::new();
+    let number = Cell::new(0);
+    let report = objects_suite(async || {
+        number.set(number.get() + 1);
+        let bucket = format!("conformance-{}", number.get());
+        world.oci.create_bucket(&bucket, &BucketOptions::new()).unwrap();
+        // What is beside the prefix is nobody's business.
+        world.oci.put_object(&bucket, "a/prefix-of-others", "x").unwrap();
+        Fixture { world: &world, bucket }
+    })
+    .await;
+    assert_eq!(report.skipped.len(), 1, "{:?}", report.skipped);
+    assert_eq!(report.into_result().unwrap().len(), 18);
+}
+
+#[tokio::test]
+async fn a_bucket_that_cannot_be_seen_is_never_told_as_an_object_that_is_not_there() {
+    let (world, objects) = world();
+    let store = |bucket: &str| OciObjects::new(objects.clone(), NAMESPACE, bucket, "journal").unwrap();
+    assert_eq!(store(BUCKET).get("orders.json", ROOM, soon()).await.unwrap(), None);
+    is(&store("nowhere").get("orders.json", ROOM, soon()).await.unwrap_err(), Certainty::Refused, Kind::NotFound);
+    world.oci.set_rights("rotator", &Rights::none()).unwrap();
+    let error = store(BUCKET).get("orders.json", ROOM, soon()).await.unwrap_err();
+    assert!(matches!(error.kind, Kind::NotFound | Kind::Denied), "{error:?}");
+    assert_eq!(store(BUCKET).versions("", None, 10, soon()).await.unwrap(), Versions::NotListed);
+    assert_eq!(store(BUCKET).place(), format!("oci://{NAMESPACE}/{BUCKET}/journal"));
 }

@@ -6,9 +6,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use dizzy_host::port::{SecretReader as _, SecretStore as _};
-use dizzy_oci::{OciClients, OciSecretReader};
-use dizzy_sandbox_oci::{Fault, KeyFormat, Mishap, Operation, PASS_PHRASE, Rights};
+use dizzy_host::{
+    port::{SecretReader as _, SecretStore as _},
+    secret::Password,
+};
+use dizzy_oci::{AutonomousDatabases, OciClients, OciSecretReader, PreauthenticatedUrl, UrlSettings};
+use dizzy_sandbox_oci::{BucketOptions, Fault, KeyFormat, Mishap, Operation, PASS_PHRASE, Rights};
 use jiff::SignedDuration;
 use tempfile::TempDir;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
@@ -77,6 +80,21 @@ async fn no_secret_reaches_a_log_that_takes_everything() {
         }
         assert_eq!(fault.fired(), 1);
     }
+    world.oci.create_bucket("wallets", &BucketOptions::new()).unwrap();
+    world.oci.put_object("wallets", "orders.zip", "canary-wallet").unwrap();
+    let url = world.oci.read_url("wallets", "orders.zip", SignedDuration::from_hours(1)).unwrap();
+    let secret = text(&url);
+    let opened = PreauthenticatedUrl::new(&secret, "env:WALLET_URL").unwrap();
+    opened.fetch(1024, &UrlSettings::default(), soon()).await.unwrap();
+    let fault = world.oci.inject(Fault::next(Operation::PreauthenticatedGet, Mishap::DropBefore).always());
+    errors.push_str(&format!("{:?}", opened.fetch(1024, &UrlSettings::default(), soon()).await.unwrap_err()));
+    assert_eq!(fault.fired(), 3);
+    world.oci.create_database("ocid1.autonomousdatabase.oc1.iad.x", "x", "First-Password1");
+    let databases = AutonomousDatabases::new(clients.clone());
+    let password = Password::new("canary-Wallet-1".to_owned());
+    let database = "ocid1.autonomousdatabase.oc1.iad.x";
+    databases.generate_wallet(database, &password, 1024, soon()).await.unwrap();
+    let token = url.split('/').nth(4).unwrap().to_owned();
     let reader = OciSecretReader::new(clients);
     reader.read(&format!("oci-vault:{ocid}").parse().unwrap(), soon()).await.unwrap();
 
@@ -84,9 +102,18 @@ async fn no_secret_reaches_a_log_that_takes_everything() {
     let key_line = key.lines().nth(3).unwrap();
     let sent = world.oci.log();
     assert!(sent.iter().any(|logged| logged.sent(session.token())), "the session was used");
-    for needle in
-        ["canary-published", "canary-staged", "canary-failed", "canary-code", PASS_PHRASE, session.token(), key_line]
-    {
+    for needle in [
+        "canary-published",
+        "canary-staged",
+        "canary-failed",
+        "canary-code",
+        "canary-wallet",
+        password.expose(),
+        PASS_PHRASE,
+        session.token(),
+        key_line,
+        token.as_str(),
+    ] {
         assert!(!log.holds(needle), "{needle} was logged");
         assert!(!errors.contains(needle), "{needle} is in an error");
     }

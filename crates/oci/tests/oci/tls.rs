@@ -7,8 +7,11 @@ use std::{
     thread,
 };
 
-use dizzy_host::port::{Certainty, Kind, PortError, SecretStore as _};
-use dizzy_oci::{OciClients, OciEndpoints, OciSettings, OciVaultStore};
+use dizzy_host::{
+    port::{Certainty, Kind, PortError, SecretStore as _},
+    secret::SecretText,
+};
+use dizzy_oci::{OciClients, OciEndpoints, OciSettings, OciVaultStore, PreauthenticatedUrl, UrlSettings};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
@@ -93,9 +96,16 @@ async fn only_a_good_certificate_of_a_trusted_authority_is_talked_to() {
             let mut settings = settings(&world.oci, &world.files);
             settings.endpoints = OciEndpoints { vaults: Some(address.clone()), ..OciEndpoints::default() };
             settings.extra_roots = roots.map(|authority| authority.pem().into_bytes());
+            let roots = settings.extra_roots.clone();
             let error = write(settings).await;
             let kind = if is_trusted && leaf == Leaf::Good { Kind::NotFound } else { Kind::Tls };
             assert_eq!((error.certainty, error.kind), (Certainty::Refused, kind), "{leaf:?} {is_trusted}: {error:?}");
+            let url = SecretText::new(format!("{address}/p/canary/o/wallet.zip"));
+            let url = PreauthenticatedUrl::new(&url, "env:WALLET_URL").unwrap();
+            let settings = UrlSettings { extra_roots: roots, ..UrlSettings::default() };
+            let error = url.fetch(1024, &settings, soon()).await.unwrap_err();
+            assert_eq!(error.kind, kind, "{leaf:?} {is_trusted}: {error:?}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         }
     }
 }

@@ -77,6 +77,7 @@ pub(crate) fn settings(oci: &OciEmulator, files: &ConfigFiles) -> OciSettings {
             secrets: Some(oci.endpoint(Service::Secrets)),
             vaults: Some(oci.endpoint(Service::Vaults)),
             object_storage: Some(oci.endpoint(Service::ObjectStorage)),
+            database: Some(oci.endpoint(Service::Database)),
         },
         extra_roots: None,
         clock: Arc::new(SystemClock),

@@ -7,7 +7,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use dizzy_engine::{Epoch, Generation};
 use dizzy_host::{
-    port::{Certainty, Deadline, FenceStamp, Kind, Login, PortError, SystemRandomness},
+    port::{Certainty, Deadline, FenceStamp, Kind, Login, PortError, SystemClock, SystemRandomness},
     secret::Password,
 };
 use rcgen::{
@@ -29,6 +29,7 @@ use crate::{
     tls::{PublicRoots, Roots, client_config},
     tns::Place,
     trouble::Trouble,
+    wallet::Expiry,
 };
 
 /// Long enough for anything that is going to happen.
@@ -149,7 +150,15 @@ impl World {
     fn target_at(&self, place: Place, limits: Limits) -> Target {
         let roots = Roots { public: PublicRoots::Ignored, private_pem: Some(self.root.clone().into_bytes()) };
         let tls = Arc::new(client_config(&roots, None, place.dn.clone()).unwrap());
-        Target { name: "adb".into(), place, tls, limits, randomness: Arc::new(SystemRandomness) }
+        Target {
+            name: "adb".into(),
+            place,
+            tls,
+            limits,
+            randomness: Arc::new(SystemRandomness),
+            clock: Arc::new(SystemClock),
+            wallet: Expiry::default(),
+        }
     }
 }
 

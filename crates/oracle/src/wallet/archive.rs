@@ -22,7 +22,8 @@ pub(super) fn files(bytes: &[u8]) -> PortResult<Files> {
     if bytes.len() > ARCHIVE_LIMIT {
         return Err(malformed("the archive is larger than 1 MiB"));
     }
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|_| malformed("it is not a zip archive"))?;
+    let mut archive = ZipArchive::new(Cursor::new(bytes))
+        .map_err(|_| malformed("it is not a zip archive, or one that is cut off"))?;
     if archive.len() > ENTRY_LIMIT {
         return Err(malformed("the archive has more than 64 entries"));
     }

@@ -1,12 +1,15 @@
 //! `ewallet.pem`: the client's private key, its certificate, and the certificates of issuers.
 //!
-//! The key may be encrypted (PKCS#8 with PBES2, under the wallet's password) or plain (PKCS#8, PKCS#1 or SEC1). The client's certificate
+//! The key is PKCS#8, encrypted with PBES2 under the wallet's password or plain; other forms are refused. The client's certificate
 //! is the one whose public key belongs to the private key; it is of X.509 version 1 in wallets of older databases, so it is found with a
 //! reader of our own. Everything else in the file is trusted to issue servers' certificates; without a key, that is all.
 
 use std::sync::Arc;
 
-use dizzy_host::{port::PortResult, secret::Password};
+use dizzy_host::{
+    port::{PortError, PortResult},
+    secret::Password,
+};
 use pkcs8::{
     EncryptedPrivateKeyInfoRef,
     der::SecretDocument,
@@ -19,7 +22,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use zeroize::Zeroize as _;
 
-use super::malformed;
+use super::{Expiry, malformed};
 use crate::der::Certificate;
 
 /// Most certificates; a wallet holds a chain of the client and a few roots.
@@ -30,6 +33,8 @@ const ROUND_LIMIT: u32 = 10_000_000;
 const SCRYPT_MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
 /// How often scrypt may do that over; once is usual.
 const SCRYPT_LANE_LIMIT: u16 = 4;
+/// How keys begin that are not PKCS#8, encrypted or not. Wallets of Oracle's services have none; the vendor's driver takes none either.
+const OLDER_KEYS: [&str; 2] = ["-----BEGIN RSA PRIVATE KEY-----", "-----BEGIN EC PRIVATE KEY-----"];
 /// How encrypted keys begin and end.
 const ENCRYPTED: (&str, &str) = ("-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----END ENCRYPTED PRIVATE KEY-----");
 
@@ -37,12 +42,17 @@ const ENCRYPTED: (&str, &str) = ("-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----
 pub(super) struct Contents {
     pub(super) client: Option<Arc<CertifiedKey>>,
     pub(super) roots: Vec<CertificateDer<'static>>,
-    pub(super) expires_ms: Option<i64>,
+    pub(super) expiry: Expiry,
 }
 
 /// Reads the whole file.
 pub(super) fn read(pem: &[u8], password: Option<&Password>) -> PortResult<Contents> {
     let text = core::str::from_utf8(pem).map_err(|_| malformed("its ewallet.pem is not text"))?;
+    // Before anything else: the header lines of such keys are no PEM of today.
+    if OLDER_KEYS.iter().any(|begin| text.contains(begin)) {
+        return Err(malformed("the key in its ewallet.pem is in an older form (PKCS#1 or SEC1)")
+            .with_hint("download the wallet again, or write its key as PKCS#8: openssl pkcs8 -topk8 -v2 aes-256-cbc"));
+    }
     let certificates = CertificateDer::pem_slice_iter(pem)
         .take(CERTIFICATE_LIMIT + 1)
         .collect::<Result<Vec<_>, _>>()
@@ -53,7 +63,10 @@ pub(super) fn read(pem: &[u8], password: Option<&Password>) -> PortResult<Conten
     match private_key(text, password)? {
         Some(key) => with_key(&*key, Arc::clone(&key), certificates),
         None if certificates.is_empty() => Err(malformed("its ewallet.pem holds neither a key nor a certificate")),
-        None => Ok(Contents { client: None, roots: certificates, expires_ms: None }),
+        None => {
+            let expiry = Expiry::of(None, &certificates);
+            Ok(Contents { client: None, roots: certificates, expiry })
+        }
     }
 }
 
@@ -94,13 +107,15 @@ fn decrypted(document: &str, password: Option<&Password>) -> PortResult<PrivateK
     Ok(PrivateKeyDer::Pkcs8(key.as_bytes().to_vec().into()))
 }
 
+/// Encrypted in a way that is not opened: PBES1.
+fn outdated() -> PortError {
+    malformed("the key in its ewallet.pem is encrypted in an outdated way")
+        .with_hint("download the wallet again, or encrypt its key again: openssl pkcs8 -topk8 -v2 aes-256-cbc")
+}
+
 /// Refuses schemes that cannot be opened, or that would take for ever.
 fn check_scheme(scheme: &EncryptionScheme) -> PortResult<()> {
-    let other = || {
-        malformed("the key in its ewallet.pem is encrypted in an outdated way")
-            .with_hint("download the wallet again, or encrypt its key again: openssl pkcs8 -topk8 -v2 aes-256-cbc")
-    };
-    let EncryptionScheme::Pbes2(parameters) = scheme else { return Err(other()) };
+    let EncryptionScheme::Pbes2(parameters) = scheme else { return Err(outdated()) };
     let too_costly = || malformed("the key in its ewallet.pem takes too long or too much memory to open");
     match &parameters.kdf {
         Kdf::Pbkdf2(derivation) if derivation.iteration_count <= ROUND_LIMIT => Ok(()),
@@ -113,7 +128,7 @@ fn check_scheme(scheme: &EncryptionScheme) -> PortResult<()> {
             }
         }
         Kdf::Pbkdf2(_) => Err(too_costly()),
-        _ => Err(other()),
+        _ => Err(outdated()),
     }
 }
 
@@ -132,9 +147,9 @@ fn with_key(
         .position(is_clients)
         .ok_or_else(|| malformed("no certificate in its ewallet.pem belongs to the key in it"))?;
     let client = certificates.remove(place);
-    let expires_ms = Certificate::read(&client).map(|certificate| certificate.not_after_ms);
+    let expiry = Expiry::of(Some(&client), &certificates);
     let chain = chain(client, &certificates);
-    Ok(Contents { client: Some(Arc::new(CertifiedKey::new(chain, shared))), roots: certificates, expires_ms })
+    Ok(Contents { client: Some(Arc::new(CertifiedKey::new(chain, shared))), roots: certificates, expiry })
 }
 
 /// The client's certificate, followed by its issuer, the issuer's issuer, and so on, as far as the file has them.

@@ -195,6 +195,40 @@ fn a_folder_is_read_like_an_archive_and_a_missing_one_is_told() {
 }
 
 #[test]
+fn what_a_source_hands_out_is_told_as_what_it_is() {
+    let chain = Chain::new();
+    let pem = format!("Bag Attributes\n{}{}", chain.plain_key(), chain.client);
+    assert!(Wallet::from_bytes(pem.as_bytes(), None).unwrap().client.is_some());
+    for (bytes, why) in [
+        (&b""[..], "it is empty"),
+        (b" \r\n", "it is empty"),
+        (b"<!DOCTYPE html><html><title>Canary</title>", "a web page"),
+        (b"\n<?xml version=\"1.0\"?><Error>Canary</Error>", "a web page"),
+        (b"{\"code\":\"ObjectNotFound\",\"message\":\"Canary\"}", "JSON"),
+        (b"Canary", "neither a zip archive nor PEM"),
+        (b"PK\x03\x04Canary", "cut off"),
+        (b"PK", "cut off"),
+    ] {
+        let error = Wallet::from_bytes(bytes, None).unwrap_err();
+        assert_eq!(error.kind, Kind::Malformed, "{why}");
+        assert!(error.what.contains(why), "{why}: {}", error.what);
+        assert!(!format!("{error:?}").contains("Canary"));
+    }
+    let long = vec![b'-'; 300_000];
+    assert!(Wallet::from_pem(&long, None).unwrap_err().what.contains("larger than 256 KiB"));
+}
+
+#[test]
+fn a_key_that_is_not_pkcs_8_is_refused_with_the_command_that_makes_it_so() {
+    // Made with openssl 3: req -x509 -newkey rsa:2048, then rsa -traditional, without and with -aes128; and ecparam -genkey.
+    for pem in [include_str!("pkcs1.pem"), include_str!("pkcs1_encrypted.pem"), include_str!("sec1.pem")] {
+        let error = Wallet::from_bytes(pem.as_bytes(), Some(&password(SECRET))).unwrap_err();
+        assert!(error.what.contains("an older form"), "{}", error.what);
+        assert!(error.hint.unwrap().contains("openssl pkcs8 -topk8"));
+    }
+}
+
+#[test]
 fn a_wallet_shows_nothing_of_itself() {
     let chain = Chain::new();
     let wallet = Wallet::from_pem(format!("{}{}", chain.plain_key(), chain.client).as_bytes(), None).unwrap();

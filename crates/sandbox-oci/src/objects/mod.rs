@@ -10,7 +10,7 @@ mod retention;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     http::{Refused, Reply, Request},
     keys::{hex, random},
     rights::{Permission, Rights},
-    route::{Operation, Target},
+    route::{Operation, Service, Target},
 };
 
 pub(crate) use preauthenticated::open as preauthenticated;
@@ -192,6 +192,18 @@ impl OciEmulator {
         let object = Object::new(content.into(), "application/octet-stream", Vec::new(), now).map_err(told)?;
         bucket.objects.insert(name.to_owned(), object);
         Ok(())
+    }
+
+    /// A pre-authenticated URL that reads an object for this long, past rights. The object need not be there yet.
+    ///
+    /// # Errors
+    /// If there is no such bucket, or no randomness.
+    pub fn read_url(&self, bucket: &str, object: &str, valid_for: SignedDuration) -> Result<String> {
+        let mut world = held(&self.shared.world);
+        let now = world.clock.now();
+        let bucket = world.objects.buckets.get_mut(bucket).context("there is no such bucket")?;
+        let path = preauthenticated::grant_read(bucket, object, now.checked_add(valid_for)?, now).map_err(told)?;
+        Ok(format!("{}{path}", self.endpoint(Service::ObjectStorage)))
     }
 
     /// Takes an object away, past rights, conditions and rules; says whether it was there.

@@ -81,6 +81,17 @@ impl Access {
 }
 
 impl Granted {
+    fn new(
+        name: &str,
+        object: Option<String>,
+        access: Access,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<Self, Refused> {
+        let token: [u8; 32] = random().map_err(|_| Refused::new(500, "InternalServerError", "no randomness"))?;
+        Ok(Self { id: uuid()?, token: hex(&token), name: name.to_owned(), object, access, expires, created: now })
+    }
+
     fn json(&self) -> Value {
         json!({
             "id": self.id, "name": self.name, "objectName": self.object, "accessType": self.access.name(),
@@ -130,16 +141,7 @@ pub(super) fn create(bucket: &mut Bucket, request: &Request, now: Timestamp) -> 
     if object.is_none() && !access.any_object() {
         return Err(Refused::missing("objectName"));
     }
-    let token: [u8; 32] = random().map_err(|_| Refused::new(500, "InternalServerError", "no randomness"))?;
-    let granted = Granted {
-        id: uuid()?,
-        token: hex(&token),
-        name: text_of("name")?.to_owned(),
-        object,
-        access,
-        expires,
-        created: now,
-    };
+    let granted = Granted::new(text_of("name")?, object, access, expires, now)?;
     let path = granted.object.as_deref().filter(|_| !access.any_object()).unwrap_or_default();
     let uri = format!("/p/{}/n/{NAMESPACE}/b/{}/o/{path}", granted.token, bucket.name);
     let mut shown = granted.json();
@@ -150,6 +152,19 @@ pub(super) fn create(bucket: &mut Bucket, request: &Request, now: Timestamp) -> 
     }
     bucket.requests.push(granted);
     Ok(Reply::json(200, &shown))
+}
+
+/// Grants the reading of one object; returns the path that opens it.
+pub(super) fn grant_read(
+    bucket: &mut Bucket,
+    object: &str,
+    expires: Timestamp,
+    now: Timestamp,
+) -> Result<String, Refused> {
+    let granted = Granted::new("reader", Some(object.to_owned()), Access::ObjectRead, expires, now)?;
+    let path = format!("/p/{}/n/{NAMESPACE}/b/{}/o/{object}", granted.token, bucket.name);
+    bucket.requests.push(granted);
+    Ok(path)
 }
 
 pub(super) fn list(bucket: &Bucket) -> Reply {

@@ -277,10 +277,57 @@ fn recovered(demo: &mut Demo) -> Result<()> {
     )
 }
 
+/// Who changes one byte of the trail is found out.
+pub(super) fn trail(demo: &mut Demo) -> Result<()> {
+    let screen = demo.screen;
+    demo.begin("the trail");
+    screen.act(7, "The audit trail: verified, tampered with, found out");
+    screen.say("Every step so far is a signed record in two places, each naming the hash of the one before.");
+    demo.show(&["audit", "verify"], 0)?;
+    let decision = "\"type\":\"decision.commit\"";
+    let (name, text) = objects(&demo.at.path("audit"))?
+        .into_iter()
+        .find(|(_, text)| text.contains(decision))
+        .context("a decision in the trail")?;
+    let at = name.strip_prefix(demo.at.path("")).unwrap_or(&name).display().to_string();
+    screen.say(&format!("Somebody with the right to write there dates one decision years back, in {at}."));
+    let line = text.lines().find(|line| line.contains(decision)).context("the decision")?;
+    let day = line.split_once("\"time\":\"").and_then(|(_, rest)| rest.get(..10)).context("its day")?;
+    let forged = text.replace(&format!("\"time\":\"{day}"), "\"time\":\"2001-01-01");
+    ensure!(forged != text, "nothing was changed");
+    demo.at.write(&at, &forged)?;
+    let found = demo.show(&["audit", "verify"], 5)?;
+    let named =
+        found.out.contains("BAD_MAC") && found.out.contains(name.file_name().and_then(|n| n.to_str()).unwrap_or("?"));
+    screen.claim("exit code 5 and the report", named, "the record is named, with its object and byte")?;
+    demo.at.write(&at, &text)?;
+    demo.show(&["audit", "verify"], 0)?;
+    demo.conclude()
+}
+
+/// Every object of a trail in a folder, with its text.
+fn objects(folder: &std::path::Path) -> Result<Vec<(std::path::PathBuf, String)>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).context("look at the trail")? {
+            let path = entry.context("look at the trail")?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "ndjson") {
+                let text = std::fs::read_to_string(&path).context("read a record")?;
+                found.push((path, text));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// The figures.
 pub(super) fn closing(mut demo: Demo) -> Result<()> {
     let screen = demo.screen;
-    screen.act(7, "What the application saw");
+    screen.act(8, "What the application saw");
     let logins = demo.app.take().context("the application")?.end()?;
     screen.say(&row(["phase", "rotations", "kills", "logins", "failed", "slowest"]));
     let ends = demo.phases.iter().skip(1).map(|phase| phase.from).chain([logins.len()]);

@@ -57,6 +57,7 @@ pub fn run(binary: &Path) -> Result<()> {
     acts::cloud_down(&mut demo)?;
     acts::kill_between_databases(&mut demo)?;
     acts::kill_between_promotions(&mut demo)?;
+    acts::trail(&mut demo)?;
     acts::closing(demo)
 }
 

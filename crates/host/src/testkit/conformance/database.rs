@@ -80,6 +80,7 @@ pub async fn database<X: DatabaseFixture>(factory: impl AsyncFn() -> X) -> Repor
         a_burn_ends_an_older_vote,
         a_database_without_fence_does_not_vote,
         sessions_of_applications_are_counted,
+        sessions_are_ended_by_their_age,
         prepare_can_be_repeated_and_keeps_the_fence,
         prepare_gives_the_second_user_its_password,
         prepare_with_another_register_is_refused,
@@ -474,6 +475,39 @@ async fn sessions_of_applications_are_counted(fixture: &dyn DatabaseFixture) -> 
     let during = count().await?;
     drop(held);
     ensure(during == 1, || format!("{during} sessions, and one application is logged in"))
+}
+
+async fn sessions_are_ended_by_their_age(fixture: &dyn DatabaseFixture) -> Checked {
+    let database = fixture.database();
+    let [user, _] = fixture.users();
+    let password = fixture.password(0);
+    let own = Login { user, password: &password };
+    let login = match database.capability() {
+        Capability::RowFence => own,
+        // Where the user may not, an administrator may; and the user is told so.
+        Capability::StatementCas => {
+            let refused = database.end_sessions(own, user, Duration::ZERO, stamp(1, 1), soon()).await;
+            ensure(refused.as_ref().is_err_and(|e| e.kind == Kind::Denied && e.hint.is_some()), || {
+                format!("without the right: {refused:?}")
+            })?;
+            fixture.admin().ok_or(Stop::Skipped("the fixture has no administrator"))?
+        }
+    };
+    let count = async || match ok("sessions", database.sessions(login, user, stamp(1, 1), soon()).await)? {
+        Sessions::Unknown => Err(Stop::Skipped("the server does not let us see sessions")),
+        Sessions::Counted { count, .. } => Ok(count),
+    };
+    let end = async |age| ok("end_sessions", database.end_sessions(login, user, age, stamp(1, 1), soon()).await);
+    let Some(held) = fixture.application_session(user, &password).await else {
+        return Err(Stop::Skipped("the fixture cannot hold a session"));
+    };
+    let (young, during) = (end(Duration::from_secs(3600)).await?, count().await?);
+    let (old, after) = (end(Duration::ZERO).await?, count().await?);
+    let again = count().await?;
+    drop(held);
+    ensure((young, during) == (0, 1), || format!("a young session: {young} ended, {during} left"))?;
+    // A session of our own that has not quite gone yet may be among them.
+    ensure(old >= 1 && (after, again) == (0, 0), || format!("an old one: {old} ended, {after} left, then {again}"))
 }
 
 async fn prepare_can_be_repeated_and_keeps_the_fence(fixture: &dyn DatabaseFixture) -> Checked {

@@ -6,6 +6,7 @@
 
 mod database;
 mod journal;
+mod objects;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use core::{future::Future, pin::Pin, time::Duration};
 
 pub use database::{DatabaseFixture, database};
 pub use journal::{JournalFixture, journal};
+pub use objects::{ObjectFixture, objects};
 pub use store::{StoreFixture, store};
 
 use crate::port::{Certainty, Deadline, Kind, PortError, PortResult};

@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use dizzy_engine::{Capability, Epoch, Generation};
 
 use super::{
-    DatabaseFixture, JournalFixture, REGISTER, Report, SET, StoreFixture, database as database_suite,
-    journal as journal_suite, store as store_suite,
+    DatabaseFixture, JournalFixture, ObjectFixture, REGISTER, Report, SET, StoreFixture, database as database_suite,
+    journal as journal_suite, objects as objects_suite, store as store_suite,
 };
 use crate::{
-    memory::{Acceptance, MemoryDatabase, MemoryJournal, MemoryStore, Retention},
+    memory::{Acceptance, MemoryDatabase, MemoryJournal, MemoryObjects, MemoryStore, Retention},
     port::{
-        Change, ChangeKind, Database, Deadline, FenceStamp, FenceState, Inspection, Journal, Kind, Labels, Login,
-        PortError, PortResult, PrepareStep, SecretStore, Sessions, Stored, StoredVersion, Tag, VersionId, VersionName,
-        Vote,
+        Change, ChangeKind, Database, Deadline, Etag, FenceStamp, FenceState, Inspection, Journal, Kind, Labels, Login,
+        Object, ObjectPage, ObjectStore, PortError, PortResult, PrepareStep, SecretStore, Sessions, Stored,
+        StoredVersion, Tag, VersionId, VersionMark, VersionName, Versions, Vote, Written,
     },
     secret::{Password, SecretText},
 };
@@ -36,6 +36,30 @@ async fn a_defective_journal_breaks_the_promise_it_is_about() {
         (JournalDefect::OneRegisterForAll, "sets_do_not_share_a_register"),
     ] {
         breaks(&journal_suite(async || JournalWith(Arc::new(BrokenJournal::new(defect)))).await, check);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_in_memory_keep_every_promise() {
+    let report = objects_suite(async || ObjectsWith::new(ObjectsDefect::None)).await;
+    assert_eq!(report.into_result().unwrap().len(), 19);
+}
+
+#[tokio::test(start_paused = true)]
+async fn defective_objects_break_the_promise_they_are_about() {
+    for (defect, check) in [
+        (ObjectsDefect::LastWriterWins, "a_replacement_needs_the_present_tag"),
+        (ObjectsDefect::LastWriterWins, "of_many_replacements_exactly_one_wins"),
+        (ObjectsDefect::CreationOverwrites, "creation_never_overwrites"),
+        (ObjectsDefect::CreationOverwrites, "of_many_creations_exactly_one_wins"),
+        (ObjectsDefect::ListStopsEarly, "a_list_has_every_name_once_and_in_order"),
+        (ObjectsDefect::ListForgetsPrefix, "a_list_keeps_to_its_prefix"),
+        (ObjectsDefect::MarkersHidden, "versions_tell_what_was_there_or_that_they_are_not_listed"),
+        (ObjectsDefect::VersionsStopEarly, "versions_come_in_parts_that_leave_nothing_out"),
+        (ObjectsDefect::LimitIgnored, "an_object_longer_than_expected_is_not_taken_in"),
+        (ObjectsDefect::OldReads, "the_other_worker_sees_a_write_at_once"),
+    ] {
+        breaks(&objects_suite(async || ObjectsWith::new(defect)).await, check);
     }
 }
 
@@ -66,9 +90,9 @@ async fn a_defective_store_breaks_the_promise_it_is_about() {
 #[tokio::test(start_paused = true)]
 async fn memory_databases_keep_every_promise() {
     for (capability, acceptance, checks) in [
-        (Capability::RowFence, Acceptance::Newest, 30),
-        (Capability::StatementCas, Acceptance::Newest, 13),
-        (Capability::StatementCas, Acceptance::Rollover, 13),
+        (Capability::RowFence, Acceptance::Newest, 31),
+        (Capability::StatementCas, Acceptance::Newest, 14),
+        (Capability::StatementCas, Acceptance::Rollover, 14),
     ] {
         let report = database_suite(async || DatabaseWith::new(DatabaseDefect::None, capability, acceptance)).await;
         assert_eq!(report.into_result().unwrap().len(), checks, "{capability:?} {acceptance:?}");
@@ -90,6 +114,8 @@ async fn a_defective_database_breaks_the_promise_it_is_about() {
         (DatabaseDefect::NeverComesBack, "a_silent_server_is_given_up_in_time"),
         (DatabaseDefect::SilenceIsWrongPassword, "a_passed_deadline_is_honoured"),
         (DatabaseDefect::PrepareResetsFence, "prepare_can_be_repeated_and_keeps_the_fence"),
+        (DatabaseDefect::EndsNoSessions, "sessions_are_ended_by_their_age"),
+        (DatabaseDefect::EndsEverySession, "sessions_are_ended_by_their_age"),
     ] {
         let report = database_suite(async || DatabaseWith::new(defect, Capability::RowFence, Acceptance::Newest)).await;
         breaks(&report, check);
@@ -341,6 +367,8 @@ enum DatabaseDefect {
     NeverComesBack,
     SilenceIsWrongPassword,
     PrepareResetsFence,
+    EndsNoSessions,
+    EndsEverySession,
 }
 
 struct BrokenDatabase {
@@ -481,6 +509,19 @@ impl Database for BrokenDatabase {
         }
         self.inner.prepare(admin, users, second, stamp, deadline).await
     }
+
+    async fn end_sessions(
+        &self,
+        login: Login<'_>,
+        user: &str,
+        age: core::time::Duration,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<u32> {
+        let age = if self.defect == DatabaseDefect::EndsNoSessions { core::time::Duration::MAX } else { age };
+        let age = if self.defect == DatabaseDefect::EndsEverySession { core::time::Duration::ZERO } else { age };
+        self.inner.end_sessions(login, user, age, stamp, deadline).await
+    }
 }
 
 /// Has nothing left to commit.
@@ -586,4 +627,124 @@ async fn a_request_that_logged_in_earlier_is_stopped_by_the_fence_only() {
     let submitted = by_statement.database.inner.submit(&zombie).unwrap();
     by_statement.database.apply(newer, Deadline::after(core::time::Duration::from_secs(1))).await.unwrap();
     assert_eq!(submitted.execute().unwrap_err().kind, Kind::Credential, "the old password is checked at execution");
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum ObjectsDefect {
+    None,
+    CreationOverwrites,
+    LastWriterWins,
+    LimitIgnored,
+    ListForgetsPrefix,
+    ListStopsEarly,
+    MarkersHidden,
+    OldReads,
+    VersionsStopEarly,
+}
+
+struct BrokenObjects {
+    inner: Arc<MemoryObjects>,
+    defect: ObjectsDefect,
+}
+
+struct ObjectsWith(Arc<MemoryObjects>, ObjectsDefect);
+
+impl ObjectsWith {
+    fn new(defect: ObjectsDefect) -> Self {
+        Self(Arc::default(), defect)
+    }
+}
+
+#[async_trait]
+impl ObjectFixture for ObjectsWith {
+    fn first(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(BrokenObjects { inner: Arc::clone(&self.0), defect: self.1 })
+    }
+
+    fn second(&self) -> Arc<dyn ObjectStore> {
+        self.first()
+    }
+
+    async fn overwrite(&self, name: &str, bytes: &[u8]) {
+        self.0.overwrite(name, bytes);
+    }
+
+    async fn delete(&self, name: &str) {
+        self.0.delete(name);
+    }
+
+    fn keeps_versions(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl ObjectStore for BrokenObjects {
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    async fn get(&self, name: &str, limit: usize, deadline: Deadline) -> PortResult<Option<Object>> {
+        if self.defect == ObjectsDefect::OldReads {
+            self.inner.answer_old_once();
+        }
+        let limit = if self.defect == ObjectsDefect::LimitIgnored { usize::MAX } else { limit };
+        self.inner.get(name, limit, deadline).await
+    }
+
+    async fn get_version(
+        &self,
+        name: &str,
+        version: &str,
+        limit: usize,
+        deadline: Deadline,
+    ) -> PortResult<Option<Object>> {
+        self.inner.get_version(name, version, limit, deadline).await
+    }
+
+    async fn create(&self, name: &str, bytes: &[u8], deadline: Deadline) -> PortResult<Written> {
+        if self.defect == ObjectsDefect::CreationOverwrites
+            && let Some(object) = self.inner.get(name, usize::MAX, deadline).await?
+        {
+            return self.inner.replace(name, bytes, &object.etag, deadline).await;
+        }
+        self.inner.create(name, bytes, deadline).await
+    }
+
+    async fn replace(&self, name: &str, bytes: &[u8], expected: &Etag, deadline: Deadline) -> PortResult<Written> {
+        if self.defect == ObjectsDefect::LastWriterWins
+            && let Some(object) = self.inner.get(name, usize::MAX, deadline).await?
+        {
+            return self.inner.replace(name, bytes, &object.etag, deadline).await;
+        }
+        self.inner.replace(name, bytes, expected, deadline).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, most: usize, deadline: Deadline) -> PortResult<ObjectPage> {
+        let prefix = if self.defect == ObjectsDefect::ListForgetsPrefix { "" } else { prefix };
+        let mut page = self.inner.list(prefix, after, most, deadline).await?;
+        if self.defect == ObjectsDefect::ListStopsEarly {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    async fn versions(
+        &self,
+        prefix: &str,
+        after: Option<&VersionMark>,
+        most: usize,
+        deadline: Deadline,
+    ) -> PortResult<Versions> {
+        let Versions::Page(mut page) = self.inner.versions(prefix, after, most, deadline).await? else {
+            return Ok(Versions::NotListed);
+        };
+        if self.defect == ObjectsDefect::MarkersHidden {
+            page.versions.retain(|version| version.etag.is_some());
+        }
+        if self.defect == ObjectsDefect::VersionsStopEarly {
+            page.next = None;
+        }
+        Ok(Versions::Page(page))
+    }
 }

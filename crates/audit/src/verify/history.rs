@@ -1,0 +1,444 @@
+//! The history of a set across its streams: what each continues, which key is in force, which rotation is open, where it ends.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde::Serialize;
+
+use super::{
+    Expected,
+    finding::Kind,
+    stream::{Entry, Mark, OpenStream, Signature},
+};
+use crate::{
+    Hash, Kid, UNSIGNED,
+    chain::{Head, ZERO},
+    checkpoint::Checkpoint,
+    to_hex,
+};
+
+/// How many streams back a stream may continue. A worker that was overtaken continues what its successor continues, too;
+/// twenty at once have not been heard of.
+const WINDOW_STREAMS: usize = 64;
+
+/// Most keys that a history remembers as replaced.
+const MAX_RETIRED: usize = 10_000;
+
+/// What was read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Objects.
+    pub objects: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Records, each counted once.
+    pub records: u64,
+    /// Records that only one side of the history knows: of workers that were overtaken.
+    pub side: u64,
+    /// Records whose MAC was checked.
+    pub checked: u64,
+    /// Records that a signed note speaks for.
+    pub covered: u64,
+    /// Records behind the head that was expected.
+    pub beyond_head: u64,
+    /// Signed notes that were verified.
+    pub notes: u64,
+    /// Signed notes that were not read, for want of a public key.
+    pub notes_unread: u64,
+    /// Time of the first record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
+    /// Time of the last record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// The keys, in the order of their use.
+    pub kids: Vec<String>,
+    /// The end of the history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+}
+
+/// A finding before it knows its set and place.
+pub(super) struct Found {
+    pub(super) kind: Kind,
+    pub(super) object: String,
+    pub(super) seq: Option<u64>,
+    pub(super) offset: Option<u64>,
+    pub(super) detail: String,
+}
+
+/// A stream that others may continue.
+struct Recent {
+    /// Number in the history of the record before its first.
+    before: u64,
+    hashes: Vec<Hash>,
+}
+
+pub(super) struct History {
+    expected: Expected,
+    recent: VecDeque<Recent>,
+    /// The last record of the stream read last, and its number in the history.
+    tip: Option<(Hash, u64)>,
+    head: Option<Head>,
+    in_force: Option<Kid>,
+    retired: BTreeSet<Kid>,
+    open: Option<u64>,
+    last_time: [u8; 24],
+    head_seen: bool,
+    notes_seen: usize,
+    /// Whether the number of a record in the history is known.
+    counted: bool,
+    /// Number of the last record that no MAC was checked of, and why.
+    unproven: Option<(u64, Signature)>,
+    /// Whether the stream before could not be read.
+    skipped: bool,
+    missing_keys: BTreeSet<Kid>,
+    covered: u64,
+}
+
+impl History {
+    pub(super) fn new(expected: Expected) -> Self {
+        Self {
+            expected,
+            recent: VecDeque::new(),
+            tip: None,
+            head: None,
+            in_force: None,
+            retired: BTreeSet::new(),
+            open: None,
+            last_time: [b'0'; 24],
+            head_seen: false,
+            notes_seen: 0,
+            counted: true,
+            unproven: None,
+            skipped: false,
+            missing_keys: BTreeSet::new(),
+            covered: 0,
+        }
+    }
+
+    pub(super) fn head(&self) -> Option<Head> {
+        self.head.clone()
+    }
+
+    /// Takes a stream that has been read.
+    pub(super) fn stream(
+        &mut self,
+        stream: &OpenStream,
+        notes: &[Checkpoint],
+        summary: &mut Summary,
+        found: &mut Vec<Found>,
+    ) {
+        summary.streams += 1;
+        summary.records += stream.present();
+        self.anchors(stream, notes, summary, found);
+        let Some(first) = stream.entries.iter().flatten().next() else { return };
+        let before = self.attach(stream, first, found);
+        let mut number = before;
+        let mut hashes = Vec::with_capacity(stream.entries.len());
+        let mut last: Option<&Entry> = None;
+        let mut missing_from = None;
+        for (seq, entry) in (0_u64..).zip(&stream.entries) {
+            let Some(entry) = entry else {
+                missing_from.get_or_insert(seq);
+                continue;
+            };
+            if let Some(from) = missing_from.take() {
+                self.gap(stream, entry, from, seq, found);
+            } else if last.is_some_and(|last| last.hash != entry.prev) {
+                found.push(at(stream, seq, entry, Kind::BrokenChain, "it does not continue the record before it"));
+            }
+            number += 1;
+            hashes.push(entry.hash);
+            self.record(stream, seq, number, entry, summary, found);
+            last = Some(entry);
+        }
+        let Some(last) = last else { return };
+        self.tip = Some((last.hash, number));
+        self.head = Some(Head {
+            stream: stream.name().to_owned(),
+            seq: (stream.entries.len() as u64).saturating_sub(1),
+            hash: to_hex(&last.hash),
+            kid: self.in_force.unwrap_or(UNSIGNED).to_string(),
+            records: number,
+        });
+        self.recent.push_back(Recent { before, hashes });
+        if self.recent.len() > WINDOW_STREAMS {
+            self.recent.pop_front();
+        }
+        summary.side = summary.records.saturating_sub(number);
+        self.check_notes(stream, notes, before, summary, found);
+    }
+
+    /// A stream that cannot be read: the next one is taken to continue it.
+    pub(super) fn skip(&mut self, name: &str) {
+        self.skipped = true;
+        self.counted = false;
+        self.open = None;
+        self.in_force = None;
+        self.head_seen |= self.expected.head.as_ref().is_some_and(|head| head.stream == name);
+        self.notes_seen += self.expected.notes.iter().filter(|note| note.stream == name).count();
+    }
+
+    fn gap(&self, stream: &OpenStream, entry: &Entry, from: u64, to: u64, found: &mut Vec<Found>) {
+        let detail = match to - from {
+            1 => format!("record {from} is missing"),
+            count => format!("{count} records are missing, from {from} on"),
+        };
+        found.push(at(stream, to, entry, Kind::Gap, &detail));
+    }
+
+    /// Finds what the stream continues. Returns the number of that record in the history.
+    fn attach(&mut self, stream: &OpenStream, first: &Entry, found: &mut Vec<Found>) -> u64 {
+        let Some((tip, number)) = self.tip else {
+            if first.prev == ZERO || core::mem::take(&mut self.skipped) {
+                return 0;
+            }
+            self.counted = false;
+            if !self.expected.may_begin_late {
+                let detail = "the trail begins in the middle: what this record continues is not here";
+                found.push(at(stream, 0, first, Kind::BeginsLate, detail));
+            }
+            return 0;
+        };
+        // A stream whose first record is missing is reported as a gap.
+        if core::mem::take(&mut self.skipped) || first.prev == tip || stream.entry(0).is_none() {
+            return number;
+        }
+        for recent in self.recent.iter().rev() {
+            let Some(place) = recent.hashes.iter().position(|hash| *hash == first.prev) else { continue };
+            let continued = recent.before + place as u64 + 1;
+            let detail = "it continues an earlier record: what lies between was written by workers that were overtaken";
+            found.push(at(stream, 0, first, Kind::SideBranch, detail));
+            return continued;
+        }
+        let detail = if first.prev == ZERO {
+            "a second beginning: it continues nothing"
+        } else {
+            "it continues a record that is not here"
+        };
+        found.push(at(stream, 0, first, Kind::BrokenChain, detail));
+        number
+    }
+
+    /// What one record means for keys, time and rotations.
+    fn record(
+        &mut self,
+        stream: &OpenStream,
+        seq: u64,
+        number: u64,
+        entry: &Entry,
+        summary: &mut Summary,
+        found: &mut Vec<Found>,
+    ) {
+        self.keys(stream, seq, entry, summary, found);
+        match entry.signature {
+            Signature::Checked => summary.checked += 1,
+            Signature::Absent => self.unproven = Some((number, Signature::Absent)),
+            Signature::NoKey => self.unproven = Some((number, Signature::NoKey)),
+        }
+        if entry.time < self.last_time {
+            found.push(at(stream, seq, entry, Kind::ClockBackwards, "its time is before that of the record before it"));
+        }
+        self.last_time = entry.time;
+        let time = String::from_utf8_lossy(&entry.time);
+        if summary.first.is_none() {
+            summary.first = Some(time.clone().into_owned());
+        }
+        if summary.last.as_deref().is_none_or(|last| last < &*time) {
+            summary.last = Some(time.into_owned());
+        }
+        match entry.mark {
+            Mark::Intent => {
+                if let Some(open) = self.open.filter(|open| *open != stream.id.rotation) {
+                    let detail = format!("rotation {open} was begun and never closed");
+                    found.push(at(stream, seq, entry, Kind::Unclosed, &detail));
+                }
+                self.open = Some(stream.id.rotation);
+            }
+            Mark::Closed => {
+                if self.open == Some(stream.id.rotation) {
+                    self.open = None;
+                }
+            }
+            Mark::Gap => {
+                self.open = None;
+                let detail = "an earlier worker could not store all of its records";
+                found.push(at(stream, seq, entry, Kind::DeclaredGap, detail));
+            }
+            // Its writer could not know how many there were before.
+            Mark::Continued => self.counted = false,
+            Mark::KeyRotated(_) | Mark::Other => {}
+        }
+    }
+
+    fn keys(&mut self, stream: &OpenStream, seq: u64, entry: &Entry, summary: &mut Summary, found: &mut Vec<Found>) {
+        self.missing_keys.extend(entry.needs);
+        if self.in_force != Some(entry.kid) {
+            if self.in_force.is_some() {
+                let detail = if self.retired.contains(&entry.kid) {
+                    "its key had been replaced before"
+                } else {
+                    "its key was not in force: no record hands over to it"
+                };
+                found.push(at(stream, seq, entry, Kind::KeyOutOfRange, detail));
+            }
+            self.take_key(entry.kid, summary);
+        }
+        if let Mark::KeyRotated(Some(next)) = entry.mark {
+            if self.retired.contains(&next) {
+                found.push(at(
+                    stream,
+                    seq,
+                    entry,
+                    Kind::KeyOutOfRange,
+                    "it hands over to a key that had been replaced",
+                ));
+            }
+            self.take_key(next, summary);
+        }
+    }
+
+    fn take_key(&mut self, kid: Kid, summary: &mut Summary) {
+        if let Some(old) = self.in_force.replace(kid)
+            && self.retired.len() < MAX_RETIRED
+        {
+            self.retired.insert(old);
+        }
+        self.retired.remove(&kid);
+        let name = kid.to_string();
+        if summary.kids.len() < MAX_RETIRED && !summary.kids.contains(&name) {
+            summary.kids.push(name);
+        }
+    }
+
+    /// Whether the stream holds what the register, a person or a note says it must.
+    fn anchors(&mut self, stream: &OpenStream, notes: &[Checkpoint], summary: &mut Summary, found: &mut Vec<Found>) {
+        if let Some(head) = self.expected.head.as_ref().filter(|head| head.stream == stream.name()) {
+            self.head_seen = true;
+            match stream.entry(head.seq) {
+                Some(entry) if Some(entry.hash) == head.hash() => {
+                    let behind = usize::try_from(head.seq).unwrap_or(usize::MAX).saturating_add(1);
+                    summary.beyond_head = stream.entries.iter().skip(behind).flatten().count() as u64;
+                }
+                Some(entry) => {
+                    let detail = "the register names another record for this place";
+                    found.push(at(stream, head.seq, entry, Kind::Fork, detail));
+                }
+                None => found.push(truncated(stream.name(), head.seq, stream.present())),
+            }
+        } else if self.head_seen {
+            summary.beyond_head += stream.present();
+        }
+        for note in self.expected.notes.iter().filter(|note| note.stream == stream.name()) {
+            self.notes_seen += 1;
+            if !notes.contains(note) {
+                summary.notes += 1;
+            }
+            let wrong = match stream.entry(note.seq) {
+                Some(entry) => entry.hash != note.hash,
+                None => true,
+            };
+            if wrong {
+                found.push(contradicted(stream.name(), note.seq, "a note that was given"));
+            }
+        }
+    }
+
+    /// Compares the notes that lie with the stream.
+    fn check_notes(
+        &mut self,
+        stream: &OpenStream,
+        notes: &[Checkpoint],
+        before: u64,
+        summary: &mut Summary,
+        found: &mut Vec<Found>,
+    ) {
+        let given: Vec<Checkpoint> =
+            self.expected.notes.iter().filter(|note| note.stream == stream.name()).cloned().collect();
+        for note in notes.iter().chain(&given) {
+            let number = before + note.seq + 1;
+            match stream.entry(note.seq) {
+                Some(entry) if entry.hash == note.hash => {
+                    if self.counted && number != note.records {
+                        let what = format!("its note counts {} records, here are {number}", note.records);
+                        found.push(at(stream, note.seq, entry, Kind::BadCheckpoint, &what));
+                        continue;
+                    }
+                    self.covered = self.covered.max(number);
+                    summary.covered = self.covered;
+                }
+                Some(_) | None => found.push(contradicted(stream.name(), note.seq, "its note")),
+            }
+        }
+        summary.notes += notes.len() as u64;
+    }
+
+    /// What can only be said at the end.
+    pub(super) fn finish(&mut self, summary: &Summary, notes_wanted: bool, found: &mut Vec<Found>) {
+        if let Some(head) = self.expected.head.as_ref().filter(|_| !self.head_seen) {
+            found.push(truncated(&head.stream, head.seq, 0));
+        }
+        if self.notes_seen < self.expected.notes.len() {
+            let missing = self.expected.notes.len() - self.notes_seen;
+            found.push(whole(Kind::Truncated, format!("the streams of {missing} notes that were given are not here")));
+        }
+        if self.expected.head.is_none() && !self.expected.compared && self.expected.notes.is_empty() {
+            let detail = "neither a register nor a note nor a second place says where the trail should end";
+            found.push(whole(Kind::EndNotChecked, detail.to_owned()));
+        }
+        let lost = self.expected.lost.saturating_sub(summary.beyond_head);
+        if lost > 0 {
+            let detail = format!("the register says that {lost} records could not be stored");
+            found.push(whole(Kind::DeclaredGap, detail));
+        } else if let (Some(open), Some(last)) = (self.open, self.expected.at_rest)
+            && open <= last
+        {
+            found.push(whole(Kind::Unclosed, format!("rotation {open} is over, and no record closes it")));
+        }
+        self.unproven(summary, notes_wanted, found);
+    }
+
+    fn unproven(&self, summary: &Summary, notes_wanted: bool, found: &mut Vec<Found>) {
+        let Some((number, why)) = self.unproven else { return };
+        if number <= self.covered && summary.side == 0 {
+            return;
+        }
+        let rest = if notes_wanted && self.covered > 0 {
+            format!("; a signed note speaks for the first {}", self.covered)
+        } else {
+            String::new()
+        };
+        let checked = summary.checked;
+        let records = summary.records;
+        if why == Signature::Absent || self.missing_keys.is_empty() {
+            let detail = format!("{} of {records} records carry no signature{rest}", records - checked);
+            found.push(whole(Kind::Unsigned, detail));
+        }
+        if !self.missing_keys.is_empty() {
+            let kids: Vec<String> = self.missing_keys.iter().take(10).map(ToString::to_string).collect();
+            let detail = format!("{} of {records} records need the key {}{rest}", records - checked, kids.join(", "));
+            found.push(whole(Kind::NoKey, detail));
+        }
+    }
+}
+
+fn at(stream: &OpenStream, seq: u64, entry: &Entry, kind: Kind, detail: &str) -> Found {
+    let object = stream.object_at(entry.object).to_owned();
+    Found { kind, object, seq: Some(seq), offset: Some(entry.offset), detail: detail.to_owned() }
+}
+
+fn whole(kind: Kind, detail: String) -> Found {
+    Found { kind, object: String::new(), seq: None, offset: None, detail }
+}
+
+fn truncated(stream: &str, seq: u64, present: u64) -> Found {
+    let detail = format!("the head is record {seq} of this stream; found {present} records of it");
+    Found { kind: Kind::Truncated, object: stream.to_owned(), seq: Some(seq), offset: None, detail }
+}
+
+fn contradicted(stream: &str, seq: u64, what: &str) -> Found {
+    let detail = format!("{what} signs another record for this place");
+    Found { kind: Kind::BadCheckpoint, object: stream.to_owned(), seq: Some(seq), offset: None, detail }
+}

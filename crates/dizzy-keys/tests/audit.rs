@@ -1,0 +1,192 @@
+//! The trail of a real installation: written by rotations, verified, tampered with, found out.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use common::{Told, binary, run};
+use dizzy_sandbox::{Installation, PostgresOptions, SET, installation::Users};
+use serde_json::Value;
+
+const KEY: &str = "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const NEXT: &str = "hex:101112131415161718191a1b1c1d1e1f101112131415161718191a1b1c1d1e1f";
+const SEED: &str = "hex:202122232425262728292a2b2c2d2e2f202122232425262728292a2b2c2d2e2f";
+
+/// Every object of the trail below this folder, in order.
+fn objects(at: &Installation, folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    walk(&at.path(folder), &mut found);
+    found.retain(|path| path.extension().is_some_and(|ending| ending == "ndjson"));
+    found.sort();
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { walk(&path, found) } else { found.push(path) }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "somebody writes past the product")]
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+}
+
+fn json(told: &Told) -> Value {
+    serde_json::from_str(&told.out).unwrap_or_default()
+}
+
+/// One database and one secret, prepared, with these lines in the table of the trail.
+fn prepared(audit: impl Fn(&str) -> String) -> Installation {
+    let at = Installation::start(binary(), &[("rds", Users::Alternating)], 1, &PostgresOptions::default()).unwrap();
+    let path = at.path(".").display().to_string();
+    let config = fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
+    let (before, rest) = config.split_once("[audit]\n").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    at.write("dizzy-keys.toml", &format!("{before}[audit]\n{}{rest}", audit(&path))).unwrap();
+    at.write("key", KEY).unwrap();
+    at.write("seed", SEED).unwrap();
+    at.prepare().unwrap();
+    at
+}
+
+/// The findings of a verification, by kind.
+fn kinds(told: &Told) -> Vec<String> {
+    let sets = json(told)["sets"].as_array().cloned().unwrap_or_default();
+    let each = sets.iter().flat_map(|set| set["counts"].as_object().cloned().unwrap_or_default());
+    each.map(|(kind, _)| kind).collect()
+}
+
+fn verify(at: &Installation, more: &[&str]) -> Told {
+    let args: Vec<&str> = ["--output", "json", "audit", "verify"].iter().chain(more).copied().collect();
+    run(at, &args)
+}
+
+fn signed() -> Installation {
+    let at = prepared(|path| {
+        format!(
+            "key = \"file:{path}/key\"\nnote_key = \"file:{path}/seed\"\nsinks = [\"file:{path}/audit\", \"file:{path}/other\"]\n"
+        )
+    });
+    run(&at, &["rotate", SET]).expect(0);
+    run(&at, &["rotate", SET]).expect(0);
+    at
+}
+
+#[test]
+fn a_trail_verifies_until_somebody_touches_it() {
+    let at = signed();
+    let clean = verify(&at, &[]);
+    assert_eq!(
+        (clean.exit, kinds(&clean)),
+        (Some(0), vec!["VERSIONS_NOT_LISTED".to_owned()]),
+        "{}{}",
+        clean.out,
+        clean.err
+    );
+    let clean = json(&clean);
+    let place = &clean["sets"][0]["places"][0];
+    assert_eq!((&place["records"], place["covered"].as_u64()), (&place["checked"], place["records"].as_u64()));
+    assert!(place["records"].as_u64().unwrap() > 15, "{place}");
+
+    // One byte, in every object in turn.
+    for path in objects(&at, "audit") {
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 1;
+        write(&path, &bad);
+        let told = verify(&at, &[]);
+        assert_eq!(told.exit, Some(5), "{}: {}", path.display(), told.out);
+        assert!(told.err.contains("DK-602"), "{}", told.err);
+        write(&path, &good);
+    }
+    // A whole cloud is wiped.
+    fs::rename(at.path("other"), at.path("elsewhere")).unwrap();
+    let wiped = verify(&at, &[]);
+    assert_eq!(wiped.exit, Some(5), "{}", wiped.out);
+    assert!(
+        ["CLOUDS_DIFFER", "TRUNCATED"].iter().all(|kind| kinds(&wiped).contains(&(*kind).to_owned())),
+        "{}",
+        wiped.out
+    );
+    fs::rename(at.path("elsewhere"), at.path("other")).unwrap();
+    assert_eq!(verify(&at, &[]).exit, Some(0));
+}
+
+#[test]
+fn an_exported_trail_is_verified_without_network_and_configuration() {
+    let at = signed();
+    let export = run(&at, &["audit", "export"]);
+    let export = export.expect(0);
+    write(&at.path("trail.ndjson"), export.out.as_bytes());
+    let clean = verify(&at, &[]);
+    let clean = json(&clean);
+    let head = &clean["sets"][0]["places"][0]["head"];
+    let head = format!("{}:{}:{}", head["stream"].as_str().unwrap(), head["seq"], head["hash"].as_str().unwrap());
+    let (from, key) = (format!("file:{}", at.path("trail.ndjson").display()), at.path("key").display().to_string());
+    let nowhere = at.path("no.toml").display().to_string();
+    let args = ["--config", nowhere.as_str(), "--from", from.as_str(), "--key-file", key.as_str()];
+    let without_head = verify(&at, &args);
+    assert_eq!(
+        (without_head.exit, kinds(&without_head)),
+        (Some(1), vec!["END_NOT_CHECKED".to_owned()]),
+        "{}",
+        without_head.err
+    );
+    let args = [&args[..], &["--head", head.as_str()]].concat();
+    assert_eq!(verify(&at, &args).exit, Some(0));
+    // The last line is cut off.
+    let lines: Vec<&str> = export.out.lines().collect();
+    write(&at.path("trail.ndjson"), (lines[..lines.len() - 1].join("\n") + "\n").as_bytes());
+    let cut = verify(&at, &args);
+    assert_eq!((cut.exit, kinds(&cut)), (Some(5), vec!["TRUNCATED".to_owned()]), "{}", cut.out);
+
+    let ocsf = run(&at, &["audit", "export", "--format", "ocsf"]);
+    let ocsf = ocsf.expect(0);
+    let events: Vec<Value> = ocsf.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), lines.len());
+    assert!(events.iter().any(|event| event["class_uid"] == 3001 && event["activity_id"] == 3));
+    let show = run(&at, &["audit", "show", SET, "--since", "1h"]);
+    let show = show.expect(0);
+    assert_eq!(show.out.lines().count(), lines.len());
+    let report = run(&at, &["audit", "report", "--max-age", "1d", "--format", "csv"]);
+    let report = report.expect(0);
+    assert_eq!(report.out.lines().count(), 3, "{}", report.out);
+    let none = run(&at, &["audit", "report", "--max-age", "0s"]);
+    assert_eq!(none.exit, Some(1), "{}", none.out);
+}
+
+#[test]
+fn a_key_is_handed_over_and_the_former_one_counts_no_more() {
+    let at = signed();
+    at.write("former", KEY).unwrap();
+    at.write("key", NEXT).unwrap();
+    let refused = run(&at, &["--output", "json", "rotate", SET]);
+    assert_eq!(refused.exit, Some(1), "{}", refused.err);
+    assert!(refused.err.contains("DK-601") && refused.err.contains("audit key rotate"), "{}", refused.err);
+    let config = fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
+    let former = format!("former_keys = [\"file:{}\"]\nkey = ", at.path("former").display());
+    write(&at.path("dizzy-keys.toml"), config.replacen("key = ", &former, 1).as_bytes());
+    run(&at, &["audit", "key", "rotate"]).expect(0);
+    run(&at, &["audit", "key", "rotate"]).expect(0);
+    run(&at, &["rotate", SET]).expect(0);
+    run(&at, &["audit", "heartbeat"]).expect(0);
+    let clean = verify(&at, &["--max-silence", "1h"]);
+    assert_eq!(clean.exit, Some(0), "{}{}", clean.out, clean.err);
+    assert_eq!(json(&clean)["sets"][0]["places"][0]["kids"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_unsigned_trail_is_told_as_not_checked() {
+    let at = prepared(|path| format!("sinks = [\"file:{path}/audit\"]\n"));
+    run(&at, &["rotate", SET]).expect(0);
+    let told = verify(&at, &[]);
+    assert_eq!(told.exit, Some(1), "{}", told.out);
+    assert!(kinds(&told).contains(&"UNSIGNED".to_owned()) && told.err.contains("DK-603"), "{}{}", told.out, told.err);
+}

@@ -1,0 +1,195 @@
+//! Commands as events, schedules, time that is short, freezes and kills.
+
+use std::time::Duration;
+
+use dizzy_sandbox::{
+    SET,
+    moto::{Fault, Mishap},
+    platform::{Answered, Event, Quirk},
+};
+use serde_json::{Value, json};
+
+use crate::world::{World, rotate};
+
+#[test]
+fn commands_answer_with_the_documents_of_the_command_line() {
+    let world = World::alternating();
+    let lambda = world.lambda();
+    let status = lambda.must(&json!({"action": "status"}));
+    assert_eq!(
+        (&status["kind"], &status["sets"][0]["phase"], &status["exit"]),
+        (&json!("status"), &json!("idle"), &json!(0))
+    );
+    assert_eq!(lambda.must(&json!({"action": "check", "sets": [SET]}))["passes"], true);
+    assert_eq!(lambda.must(&json!({"action": "plan", "sets": [SET]}))["to"], 2);
+    let verify = lambda.must(&json!({"action": "verify"}));
+    assert_eq!(verify["sets"][0]["logins"].as_array().unwrap().len(), 4, "{verify}");
+    let rotated = lambda.must(&rotate());
+    assert_eq!((&rotated["sets"][0]["outcome"], &rotated["sets"][0]["generation"]), (&json!("rotated"), &json!(2)));
+    world.assert_at_rest("rotated by Lambda");
+    assert_eq!(lambda.must(&json!({"action": "recover"}))["sets"][0]["outcome"], "nothing");
+    let before = world.at.published().unwrap();
+    let revoked = lambda.must(&json!({"action": "revoke", "sets": [SET]}));
+    assert_eq!((&revoked["kind"], &revoked["exit"]), (&json!("revoke"), &json!(0)), "{revoked}");
+    world.assert_at_rest("revoked by Lambda");
+    for database in ["rds", "adb"] {
+        let (user, password) = before[0].credential(database).unwrap();
+        assert!(!world.at.logs_in(database, &user, &password).unwrap(), "{database}: what was published is dead");
+    }
+    // A schedule asks for what is due, and nothing is.
+    let schedule =
+        json!({"version": "0", "id": "1", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}});
+    assert_eq!(lambda.must(&schedule)["sets"], json!([]));
+
+    // The same program in the other cloud, with that cloud's identity, on the same set.
+    let (mut agent, process) = world.functions();
+    let answer = agent.call(&[("Fn-Call-Id", "01ABC")], rotate().to_string().as_bytes()).unwrap();
+    assert_eq!((answer.status, &answer.body["sets"][0]["generation"]), (200, &json!(5)), "{}", answer.body);
+    world.assert_at_rest("rotated by a function of OCI");
+    let answer = agent.call(&[], b"").unwrap();
+    assert_eq!((answer.status, &answer.body["kind"], &answer.body["sets"]), (200, &json!("rotate"), &json!([])));
+
+    // Every line of the log is one JSON object, those of a call carry its id, and there is no password among them.
+    process.signal("KILL");
+    let log = process.told().err + &lambda.told();
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    assert!(lines.iter().any(|line| line["message"] == "answered" && line["span"]["call"] == "01ABC"), "{log}");
+    let [aws, vault] = world.at.published().unwrap();
+    for database in ["rds", "adb"] {
+        for published in [&aws, &vault] {
+            let (_, password) = published.credential(database).unwrap();
+            assert!(!log.contains(&password));
+        }
+    }
+    assert!(!log.contains("canary"), "{log}");
+}
+
+#[test]
+fn a_configuration_comes_from_the_variable_itself_or_from_where_it_says() {
+    let world = World::alternating();
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    world.at.moto.put_object("registers", "conf/a.toml", text.as_bytes()).unwrap();
+    let parameter = json!({"Name": "/dizzy/config", "Value": text, "Type": "SecureString"});
+    world.at.moto.call("ssm", "PutParameter", &parameter).unwrap();
+    world.at.oci.create_bucket("conf", &dizzy_sandbox_oci::BucketOptions::new()).unwrap();
+    world.at.oci.put_object("conf", "a.toml", text.as_bytes()).unwrap();
+    let oci = format!("oci://{}/conf/a.toml", dizzy_sandbox_oci::NAMESPACE);
+    for config in [text.as_str(), "s3://registers/conf/a.toml", "aws-ssm:/dizzy/config", &oci] {
+        let lambda = world.lambda_with(config);
+        assert_eq!(lambda.must(&json!({"action": "status"}))["sets"][0]["set"], SET, "{config}");
+    }
+    for (config, code) in [
+        ("s3://registers/conf/none.toml", "DK-107"),
+        ("aws-ssm:/dizzy/none", "DK-107"),
+        ("/no/such/file.toml", "DK-102"),
+        ("s3://registers", "DK-102"),
+        ("x = 'canary-value'", "DK-104"),
+    ] {
+        let lambda = world.lambda_with(config);
+        let (told, body) = lambda.fails(&json!({"action": "status"}));
+        assert_eq!(told, code, "{config}: {body}");
+        assert!(!lambda.told().contains("canary"), "{config}");
+    }
+}
+
+#[test]
+fn a_function_in_lambda_has_its_key_to_the_other_cloud_from_a_secret() {
+    let world = World::alternating();
+    let user = world.at.oci.principal("lambda", dizzy_sandbox_oci::Rights::all()).unwrap();
+    let key = json!({
+        "tenancy": dizzy_sandbox_oci::TENANCY, "user": user.user(), "fingerprint": user.fingerprint(),
+        "region": dizzy_sandbox_oci::REGION, "key": user.private_key_pem(dizzy_sandbox_oci::KeyFormat::Pkcs8).unwrap(),
+    });
+    world.at.moto.create_secret("ops/oci-key", &key.to_string()).unwrap();
+    world.at.moto.create_secret("ops/no-key", r#"{"user":"canary-user","key":"canary-key"}"#).unwrap();
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let with = |name: &str| {
+        let api = dizzy_sandbox::LambdaApi::start().unwrap();
+        let mut command = world.function(&format!("{text}[oci]\nkey = \"aws-sm:{name}\"\n"), &api.env());
+        let process = crate::common::Running::spawn(command.env_remove("OCI_CONFIG_FILE"));
+        crate::world::Lambda { api, process }
+    };
+    let lambda = with("ops/oci-key");
+    assert_eq!(lambda.must(&rotate())["sets"][0]["outcome"], "rotated");
+    world.assert_at_rest("rotated with a key from a secret");
+    let log = lambda.told();
+    assert!(!log.contains("PRIVATE KEY"), "{log}");
+    let before = world.snapshot();
+    let lambda = with("ops/no-key");
+    let (_, body) = lambda.fails(&rotate());
+    assert!(body["errorMessage"].as_str().unwrap().contains("tenancy, user, fingerprint and key"), "{body}");
+    assert!(!lambda.told().contains("canary"), "{body}");
+    assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_function_that_was_frozen_goes_on_as_if_nothing_was() {
+    let world = World::alternating();
+    let mut lambda = world.lambda();
+    for generation in 2..=4 {
+        let rotated = lambda.must(&rotate());
+        assert_eq!(rotated["sets"][0]["generation"], generation, "{rotated}");
+        assert!(lambda.api.wait_until_ready());
+        lambda.process.signal("STOP");
+        // While it is frozen its connection to the platform dies, and its credentials are replaced.
+        lambda.api.quirk(Quirk::CloseWaiting);
+        world.at.moto.forget_calls().unwrap();
+        lambda.process.signal("CONT");
+        assert!(!lambda.process.has_ended());
+    }
+    world.assert_at_rest("after three freezes");
+}
+
+#[test]
+fn without_time_nothing_is_begun_and_the_answer_says_so() {
+    let world = World::alternating();
+    let lambda = world.lambda();
+    let before = world.snapshot();
+    let event = Event::new(rotate().to_string()).within(Duration::from_secs(10));
+    let (code, body) = lambda.fails_with(&event);
+    assert_eq!(code, "DK-701", "{body}");
+    assert_eq!(body["document"]["error"]["exit"], 1, "{body}");
+    assert_eq!(world.snapshot(), before, "nothing was changed");
+    world.assert_at_rest("after a call without time");
+    lambda.must(&rotate());
+    world.assert_at_rest("after a call with time");
+}
+
+#[test]
+fn a_store_that_never_answers_gets_an_answer_in_time_and_the_next_call_finishes() {
+    let world = World::alternating();
+    let lambda = world.lambda();
+    // The promotion hangs: the generation is decided, and the platform's time runs out.
+    world.at.moto.inject(&Fault::next("UpdateSecretVersionStage", Mishap::Hang).times(100)).unwrap();
+    let event = Event::new(rotate().to_string()).within(Duration::from_secs(20));
+    let (code, body) = lambda.fails_with(&event);
+    assert!(matches!(code.as_str(), "DK-502" | "DK-701"), "{body}");
+    assert_eq!(world.register()["phase"], "commit", "{body}");
+    world.at.moto.clear_faults().unwrap();
+    world.end_the_lease();
+    let recovered = lambda.must(&json!({"action": "recover"}));
+    assert_eq!(recovered["sets"][0]["outcome"], "rotated", "{recovered}");
+    world.assert_at_rest("after the next call");
+}
+
+#[test]
+fn a_function_that_is_killed_is_followed_by_one_that_finishes() {
+    let world = World::alternating();
+    // Some points of a rotation: before the intent, among the stages, among the changes, at the promotions.
+    for point in [2_u32, 9, 14, 20, 26] {
+        let api = dizzy_sandbox::LambdaApi::start().unwrap();
+        let mut command = world.function(&world.config(), &api.env());
+        let process = crate::common::Running::spawn(command.env("DIZZY_KEYS_KILL_AT", point.to_string()));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| api.invoke(&Event::new(rotate().to_string())));
+            assert_eq!(process.told().signal, Some(9), "point {point}");
+            api.end();
+            assert_eq!(waiting.join().unwrap(), Answered::TimedOut);
+        });
+        world.end_the_lease();
+        let lambda = world.lambda();
+        let Answered::Response(_) = lambda.call(&json!({"action": "recover"})) else { panic!("point {point}") };
+        world.assert_at_rest(&format!("killed at {point}"));
+    }
+}

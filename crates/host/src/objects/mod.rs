@@ -1,0 +1,5 @@
+//! What is kept as objects, over any [`ObjectStore`](crate::port::ObjectStore).
+
+mod journal;
+
+pub use journal::ObjectJournal;

@@ -1,0 +1,197 @@
+# What the function may do: the calls of docs/aws.md, docs/journal.md and docs/audit.md, on what is named, and nothing else.
+# A check of the repository compares the actions with those pages.
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+data "aws_iam_policy_document" "rotator" {
+  # Secrets that sets publish in.
+  statement {
+    sid = "PublishedSecrets"
+    actions = [
+      "secretsmanager:DescribeSecret",
+      "secretsmanager:GetSecretValue",
+      "secretsmanager:PutSecretValue",
+      "secretsmanager:UpdateSecretVersionStage",
+    ]
+    resources = var.published_secret_arns
+  }
+
+  dynamic "statement" {
+    for_each = length(var.read_secret_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "ReferencedSecrets"
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = var.read_secret_arns
+    }
+  }
+
+  statement {
+    sid       = "Parameters"
+    actions   = ["ssm:GetParameter"]
+    resources = concat([aws_ssm_parameter.audit_key.arn, aws_ssm_parameter.config.arn], tolist(var.read_parameter_arns))
+  }
+
+  # Registers: read, created, replaced under conditions. No right to delete.
+  statement {
+    sid       = "Registers"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["journal"].arn}/${local.prefixes.journal}/*"]
+  }
+
+  # Audit records: created and read. The bucket's policy refuses to replace one, its lock to delete one.
+  statement {
+    sid       = "Trail"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["audit"].arn}/${local.prefixes.audit}/*"]
+  }
+
+  # Without it S3 says "denied" where nothing is there yet. No condition on a prefix: that answer is not bound to one.
+  statement {
+    sid       = "Absence"
+    actions   = ["s3:ListBucket"]
+    resources = [for bucket in aws_s3_bucket.this : bucket.arn]
+  }
+
+  # Through S3 and SSM only: the function cannot use the key by itself.
+  statement {
+    sid       = "OwnKey"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.this.arn]
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${local.region}.amazonaws.com", "ssm.${local.region}.amazonaws.com"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.secret_kms_key_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "KeysOfPublishedSecrets"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = var.secret_kms_key_arns
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["secretsmanager.${local.region}.amazonaws.com"]
+      }
+      condition {
+        test     = "StringEquals"
+        variable = "kms:EncryptionContext:SecretARN"
+        values   = var.published_secret_arns
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.read_kms_key_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "KeysOfReferences"
+      actions   = ["kms:Decrypt"]
+      resources = var.read_kms_key_arns
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["secretsmanager.${local.region}.amazonaws.com", "ssm.${local.region}.amazonaws.com"]
+      }
+    }
+  }
+}
+
+# What the platform needs on the function's behalf.
+data "aws_iam_policy_document" "platform" {
+  # checkov:skip=CKV_AWS_111: network interfaces cannot be named before they are made; the program itself is denied these calls below
+  # checkov:skip=CKV_AWS_356: the same
+  statement {
+    sid       = "Logs"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
+  }
+
+  statement {
+    sid       = "DeadLetters"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.dead_letters.arn]
+  }
+
+  dynamic "statement" {
+    for_each = local.in_vpc ? [1] : []
+
+    content {
+      sid       = "Network"
+      actions   = local.network_actions
+      resources = ["*"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.in_vpc ? [1] : []
+
+    content {
+      sid       = "NetworkNotByTheProgram"
+      effect    = "Deny"
+      actions   = local.network_actions
+      resources = ["*"]
+
+      condition {
+        test     = "ArnEquals"
+        variable = "lambda:SourceFunctionArn"
+        values   = [local.function_arn]
+      }
+    }
+  }
+}
+
+locals {
+  in_vpc = length(var.subnet_ids) > 0
+  network_actions = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+  ]
+}
+
+resource "aws_iam_role" "rotator" {
+  name                 = "${var.name}-function"
+  description          = "What ${var.name} runs as"
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  max_session_duration = 3600
+  tags                 = var.tags
+}
+
+resource "aws_iam_role_policy" "rotator" {
+  name   = "rotate"
+  role   = aws_iam_role.rotator.id
+  policy = data.aws_iam_policy_document.rotator.json
+}
+
+resource "aws_iam_role_policy" "platform" {
+  name   = "platform"
+  role   = aws_iam_role.rotator.id
+  policy = data.aws_iam_policy_document.platform.json
+}
+
+resource "aws_iam_role_policy" "extra" {
+  count  = var.extra_policy_json == null ? 0 : 1
+  name   = "extra"
+  role   = aws_iam_role.rotator.id
+  policy = var.extra_policy_json
+}
