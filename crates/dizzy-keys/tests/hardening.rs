@@ -17,6 +17,7 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
         process::{CommandExt as _, ExitStatusExt as _},
     },
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
@@ -48,18 +49,39 @@ users = ["ORDERS_A", "ORDERS_B"]
 store = "aws-sm:prod/orders"
 "#;
 
+/// A new folder that every user may enter. The home of who runs the tests, and what is below it, often is not.
+fn open_folder() -> TempDir {
+    let enterable = |folder: &Path| {
+        folder.ancestors().all(|each| fs::metadata(each).is_ok_and(|found| found.permissions().mode() & 0o001 != 0))
+    };
+    let places = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into(), "/dev/shm".into()];
+    let place = places.iter().find(|place| enterable(place)).expect("a folder for temporary files that all may enter");
+    let folder = tempfile::tempdir_in(place).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
 /// A folder with a configuration, and a store that takes calls and never answers.
 struct Silence {
     folder: TempDir,
     store: TcpListener,
+    /// The program, where the user that it runs as may reach it: the folder that it was built in may be closed.
+    program: PathBuf,
+    _place: TempDir,
 }
 
 impl Silence {
     fn new(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (folder, place) = (open_folder(), open_folder());
         fs::write(folder.path().join("dizzy-keys.toml"), config).unwrap();
-        Self { folder, store: TcpListener::bind("127.0.0.1:0").unwrap() }
+        let program = place.path().join("dizzy-keys");
+        fs::hard_link(BINARY, &program).or_else(|_| fs::copy(BINARY, &program).map(drop)).unwrap();
+        Self { folder, store: TcpListener::bind("127.0.0.1:0").unwrap(), program, _place: place }
+    }
+
+    /// The program under test, with arguments.
+    fn dizzy_keys(&self, args: &[&str]) -> Command {
+        self.command(self.program.to_str().unwrap(), args)
     }
 
     /// A program with the secrets in its environment, as the user that the test looks as.
@@ -83,7 +105,7 @@ impl Silence {
 
     /// A worker that waits for the store, and the call that it waits for.
     fn held(&self) -> (Held, TcpStream) {
-        let worker = Held(self.command(BINARY, &["-vvv", "plan", "orders"]).spawn().unwrap());
+        let worker = Held(self.dizzy_keys(&["-vvv", "plan", "orders"]).spawn().unwrap());
         let (call, _) = self.store.accept().unwrap();
         (worker, call)
     }
@@ -205,7 +227,7 @@ fn a_panic_says_where_and_never_what() {
     let canary = "canary-in-a-panic-5Hq";
     for (form, place, exit) in [("text", "main", 3), ("json", "main", 3), ("text", "thread", 0), ("json", "thread", 0)]
     {
-        let mut command = at.command(BINARY, &["-vvv", "--output", form, "schema"]);
+        let mut command = at.dizzy_keys(&["-vvv", "--output", form, "schema"]);
         command.envs([("DIZZY_KEYS_PANIC_AT", place), ("DIZZY_KEYS_PANIC_WITH", canary), ("RUST_BACKTRACE", "full")]);
         let output = command.stdout(Stdio::piped()).output().unwrap();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -224,7 +246,7 @@ fn oracle_is_not_worked_on_while_its_driver_would_print_packets() {
     let at = Silence::new(ORACLE);
     at.store.set_nonblocking(true).unwrap();
     for command in ["check", "plan", "prepare", "rotate", "status", "verify", "recover"] {
-        let mut command = at.command(BINARY, &["--yes", "--output", "json", command, "orders"]);
+        let mut command = at.dizzy_keys(&["--yes", "--output", "json", command, "orders"]);
         let output = command.env("RSO_DEBUG_PACKETS", "1").output().unwrap();
         let err = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{err}");
@@ -236,6 +258,6 @@ fn oracle_is_not_worked_on_while_its_driver_would_print_packets() {
     assert_eq!(left, ["dizzy-keys.toml"], "and nothing was written");
     // Without an Oracle database there is nothing to print.
     let postgres = Silence::new(CONFIG);
-    let status = postgres.command(BINARY, &["status"]).env("RSO_DEBUG_PACKETS", "1").status().unwrap();
+    let status = postgres.dizzy_keys(&["status"]).env("RSO_DEBUG_PACKETS", "1").status().unwrap();
     assert!(status.success());
 }
