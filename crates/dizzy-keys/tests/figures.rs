@@ -23,10 +23,12 @@ fn a_rotation_of_single_databases_makes_few_calls_per_secret() {
     assert!(most <= MOST_CALLS, "{most} calls");
 }
 
+/// The first secret of a set with both strategies takes one more: idle users' passwords are read, and PENDING moves
+/// (docs/design/0103-calls-per-secret.md says why neither can be spared).
 #[test]
-fn the_calls_of_a_mixed_set_are_told() {
+fn a_rotation_of_both_strategies_makes_one_call_more_on_its_first_secret() {
     let most = most_calls(&[("rds", Users::Alternating), ("billing", Users::Single)], 2);
-    assert!((1..=2 * MOST_CALLS).contains(&most), "{most} calls");
+    assert_eq!(most, MOST_CALLS + 1);
 }
 
 /// The most calls for one secret in any of three rotations.
@@ -37,10 +39,11 @@ fn most_calls(databases: &[(&str, Users)], secrets: usize) -> u64 {
     for rotation in 1..=3 {
         at.moto.forget_calls().unwrap();
         run(&at, &["rotate", SET]).expect(0);
-        for secret in &at.secrets {
+        for (place, secret) in at.secrets.iter().enumerate() {
             let counts = at.moto.counts(Some(secret)).unwrap();
             let sum = counts.as_object().unwrap().values().filter_map(Value::as_u64).sum();
             println!("rotation {rotation} of {databases:?}: {secret}: {sum} calls: {counts}");
+            assert!(place == 0 || sum <= MOST_CALLS, "{secret}: {sum} calls");
             most = most.max(sum);
         }
     }

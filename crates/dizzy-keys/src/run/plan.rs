@@ -129,10 +129,10 @@ fn steps(set: &OpenSet, to: u64, document: Option<&Document>) -> Vec<PlannedStep
     }
     step(format!("record the intent to move to g{to}"), "register", &[]);
     for secret in &secrets {
-        let calls: &[&str] = match (secret.announces, secret.pending_is_known) {
-            (true, false) => &["DescribeSecret", "PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
-            (true, true) => &["PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"],
-            (false, _) => &["PutSecretValue", "GetSecretValue"],
+        let calls: &[&str] = if secret.announces {
+            &["PutSecretValue", "UpdateSecretVersionStage", "GetSecretValue"]
+        } else {
+            &["PutSecretValue", "GetSecretValue"]
         };
         let how = if secret.bills { "under its own name" } else { "as PENDING, under its own name," };
         step(format!("stage g{to} {how} and read it back"), &secret.name, secret.billed(calls));
@@ -176,14 +176,11 @@ struct PlannedSecret {
     leads: bool,
     /// Whether it moves PENDING: consumers of a `single` may try that next.
     announces: bool,
-    /// Whether the look at CURRENT has told where PENDING is.
-    pending_is_known: bool,
 }
 
 impl PlannedSecret {
     fn of(set: &OpenSet, at: usize) -> Option<Self> {
         let (config, secret) = (set.config.secrets.get(at)?, set.secrets.get(at)?);
-        let look = secret.first_look.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let leads = set.config.databases.iter().enumerate().any(|(d, database)| {
             let lead = set.secrets.iter().position(|s| s.covers.contains(&d));
             database.strategy == Strategy::Alternating && lead == Some(at)
@@ -193,7 +190,6 @@ impl PlannedSecret {
             bills: matches!(config.store, Reference::AwsSm { .. }),
             leads,
             announces: secret.covers.iter().any(|d| is_single(set, *d)),
-            pending_is_known: look.as_ref().is_some_and(|version| version.is_pending),
         })
     }
 

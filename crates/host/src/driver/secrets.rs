@@ -59,8 +59,9 @@ impl Session<'_> {
     /// Takes in what a version publishes: credentials into the keyring, the text as the template of the next one.
     pub(super) fn learn(&self, store: StoreIx, generation: Generation, version: StoredVersion) -> PortResult<()> {
         let secret = self.secret(store)?;
-        if version.is_pending {
-            self.state().pending_with_current.insert(store.0, version.id.clone());
+        if !secret.store.stages_as_pending() {
+            let pending = version.is_pending.then(|| version.id.clone());
+            self.state().pending_by_current.insert(store.0, pending);
         }
         let document = parse(version)?;
         let changes_format = self.set.format_of(secret, &document) != secret.format;
@@ -88,12 +89,14 @@ impl Session<'_> {
 
     pub(super) async fn read_labels(&self, register: &Register, store: StoreIx) -> PortResult<Outcome> {
         let secret = self.secret(store)?;
-        // Before staging, the look at CURRENT may have told already. If PENDING has moved since, its compare-and-swap says so.
-        let known = self.state().pending_with_current.remove(&store.0);
+        // Before staging, the look at CURRENT has told: PENDING is there too, or nowhere as far as we know. If it is elsewhere,
+        // its compare-and-swap is refused, and the next look is at the labels.
+        let known = self.state().pending_by_current.remove(&store.0);
         if let Some(id) = known.filter(|_| register.phase == Phase::Intent) {
-            self.state().pending.insert(store.0, Some(id));
-            let seen = Seen::Generation(register.current);
-            return Ok(Outcome::Labels { current: seen, pending: seen });
+            let current = Seen::Generation(register.current);
+            let pending = if id.is_some() { current } else { Seen::Nothing };
+            self.state().pending.insert(store.0, id);
+            return Ok(Outcome::Labels { current, pending });
         }
         let labels = secret.store.labels(self.limits.store()).await?;
         let name = self.secret_name(store);

@@ -43,8 +43,8 @@ pub(super) struct State {
     pub(super) register: Option<(Document, Tag)>,
     /// CURRENT of each secret as last read: what a new version is made from.
     pub(super) templates: BTreeMap<u8, SecretDocument>,
-    /// CURRENT of a secret, if PENDING was on it too when it was read: spares a look at the labels.
-    pub(super) pending_with_current: BTreeMap<u8, VersionId>,
+    /// Where PENDING is, judged by CURRENT alone: on it, or else nowhere. Spares a look at the labels.
+    pub(super) pending_by_current: BTreeMap<u8, Option<VersionId>>,
     /// Where PENDING was when it was looked at.
     pub(super) pending: BTreeMap<u8, Option<VersionId>>,
     pub(super) votes: BTreeMap<u8, Box<dyn Vote>>,
