@@ -1,6 +1,6 @@
 # Every target is one line of meaning; what it does in detail is in scripts/ and xtask/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench image deps clean explore refresh-rds-roots matrix soak
+.PHONY: help demo test lint bench image image-test test-image deps clean explore refresh-rds-roots matrix soak
 .PHONY: check-deploy sbom scan push-ecr push-ocir sign verify-image
 
 help: ## What can be made here
@@ -9,7 +9,7 @@ help: ## What can be made here
 demo: deps ## Rotate PostgreSQL and Oracle, published in two clouds, while an application logs in; refusals, kills
 	cargo xtask demo
 
-test: deps lint ## Everything that is checked before a change lands
+test: deps lint test-image ## Everything that is checked before a change lands
 	scripts/run-tests
 	cargo test --locked --quiet --workspace --doc
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --workspace --no-deps
@@ -26,6 +26,12 @@ bench: deps ## Measure the numbers that the documentation claims
 
 image: ## Build the container image with the local Docker engine, from this machine's compiler; pulls nothing
 	scripts/image
+
+test-image: ## Build the image that `make test` runs in containers, of a debug build; needs a Docker engine
+	scripts/image --debug
+
+image-test: deps image ## The tests in containers, on the image that is shipped
+	DIZZY_TEST_IMAGE=dizzy-keys:latest cargo test --locked --package dizzy-keys --test containers -- --nocapture --test-threads=2
 
 check-deploy: ## Check the Terraform modules, the manifests, Dockerfiles, workflows, scripts; nothing is applied
 	scripts/check-deploy

@@ -22,6 +22,8 @@ use crate::{
     TwoClouds, Users, postgres::Durability, two_clouds::ORACLE,
 };
 
+mod start;
+
 /// Measured repetitions of everything.
 const N: usize = 20;
 /// Rotations before the measured ones: the first adopts, the second has both users' names in every store.
@@ -35,8 +37,13 @@ const SETS: usize = 20;
 type Part = fn(&Path) -> Result<()>;
 
 /// The parts, in the order in which they are measured.
-const PARTS: [(&str, Part); 4] =
-    [("rotation", rotation), ("two-clouds", two_clouds), ("logins", logins), ("hanging", hanging)];
+const PARTS: [(&str, Part); 5] = [
+    ("rotation", rotation),
+    ("two-clouds", two_clouds),
+    ("logins", logins),
+    ("hanging", hanging),
+    ("start", start::measure),
+];
 
 /// Measures this build of the product and prints the figures. `profile` says how it was built; `wanted` names parts, none of them: all.
 ///
@@ -48,7 +55,10 @@ pub fn run(binary: &Path, profile: &str, wanted: &[String]) -> Result<()> {
         bail!("there is no part `{unknown}`; the parts are {}", names.join(", "));
     }
     let processors = thread::available_parallelism().context("count processors")?;
-    line(&format!("build: {profile}; n = {N} of everything; {processors} processors; load before: {}", load()?));
+    line(&format!(
+        "build: {profile}; n = {N} where nothing else is said; {processors} processors; load before: {}",
+        load()?
+    ));
     for (name, part) in PARTS {
         if wanted.is_empty() || wanted.iter().any(|part| part == name) {
             part(binary)?;

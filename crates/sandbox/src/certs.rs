@@ -16,10 +16,13 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 
+/// A name that only a test's own resolution of names knows.
+pub const DATABASE_NAME: &str = "database.sandbox.test";
+
 /// Which server certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ServerCertificate {
-    /// For `localhost`, `127.0.0.1` and `::1`, valid, issued by [`Certificates::ca_pem`].
+    /// For `localhost`, `127.0.0.1`, `::1` and [`DATABASE_NAME`], valid, issued by [`Certificates::ca_pem`].
     Good,
     /// As `Good`, but its time is over.
     Expired,
@@ -108,7 +111,7 @@ fn server(which: ServerCertificate, issuer: &Issuer<'_, KeyPair>) -> Result<(Str
     let names: &[&str] = match which {
         ServerCertificate::WrongHost => &["elsewhere.test"],
         ServerCertificate::Good | ServerCertificate::Expired | ServerCertificate::UnknownCa => {
-            &["localhost", "127.0.0.1", "::1"]
+            &["localhost", "127.0.0.1", "::1", DATABASE_NAME]
         }
     };
     let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ use dizzy_sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{Lambda, World, rotate};
+use crate::world::{Lambda, World, documented, rotate};
 
 const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 const ROTATION_TOKEN: &str = "canary-rotation-token-0123456789";
@@ -204,4 +204,27 @@ fn a_version_whose_generation_was_given_up_asks_for_a_new_one() {
     drive(&world, &lambda, &second, 1);
     assert_eq!(published_id(&world), second);
     world.assert_at_rest(SET);
+}
+
+/// docs/lambda.md shows what this says; where they differ, this prints what belongs there.
+#[test]
+fn the_transcript_in_the_documentation_is_what_happens() {
+    let world = World::alternating();
+    let lambda = world.lambda();
+    let token = token(1);
+    world.at.moto.begin_rotation(AWS_SECRET, &token).unwrap();
+    let mut transcript = String::new();
+    for name in STEPS {
+        let event = step(&world, name, &token);
+        let answer = lambda.must(&event);
+        let arn = event["SecretId"].as_str().unwrap();
+        for (arrow, value) in [("->", &event), ("<-", &answer)] {
+            let line = value
+                .to_string()
+                .replace(arn, "arn:aws:secretsmanager:us-west-2:123456789012:secret:prod/orders-AbCdEf");
+            transcript += &format!("{arrow} {}\n", line.replace(ROTATION_TOKEN, "..."));
+        }
+    }
+    world.assert_at_rest("after the transcript");
+    documented("lambda.md", &transcript);
 }

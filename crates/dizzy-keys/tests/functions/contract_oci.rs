@@ -4,7 +4,7 @@ use dizzy_sandbox::{FnAgent, OracleUsers, Users};
 use dizzy_sandbox_oci::Stage;
 use serde_json::{Value, json};
 
-use crate::world::{World, rotate};
+use crate::world::{World, documented, rotate};
 
 /// What step 3 is told: the number that step 2 returned, or the one that step 1 did.
 #[derive(Clone, Copy, Debug)]
@@ -105,4 +105,27 @@ fn a_step_that_fits_nothing_is_refused_in_vaults_form_and_changes_nothing() {
     assert_eq!(body["responseCode"], 500, "{body}");
     must(&mut agent, &world, "PROMOTE_PENDING_VERSION", Some(created));
     world.assert_at_rest("in the end");
+}
+
+/// docs/functions.md shows what this says; where they differ, this prints what belongs there.
+#[test]
+fn the_transcript_in_the_documentation_is_what_happens() {
+    let world = World::alternating();
+    let (mut agent, _process) = world.functions();
+    let (mut transcript, mut version) = (String::new(), Value::Null);
+    for step in ["VERIFY_CONNECTION", "CREATE_PENDING_VERSION", "UPDATE_TARGET_SYSTEM", "PROMOTE_PENDING_VERSION"] {
+        let mut event = json!({"step": step, "secretId": world.at.vault_secret});
+        if !version.is_null() {
+            event["versionNo"] = version;
+        }
+        let answer = agent.call(&[], event.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{step}");
+        for (arrow, value) in [("->", &event), ("<-", &answer.body)] {
+            let line = value.to_string().replace(&world.at.vault_secret, "ocid1.vaultsecret.oc1..orders");
+            transcript += &format!("{arrow} {line}\n");
+        }
+        version = answer.body["versionNo"].clone();
+    }
+    world.assert_at_rest("after the transcript");
+    documented("functions.md", &transcript);
 }

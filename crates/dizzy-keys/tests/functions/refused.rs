@@ -1,6 +1,9 @@
 //! Bad input: a clear error in the platform's own form, and nothing changed.
 
-use dizzy_sandbox::{FnAgent, LambdaApi, SET, platform::Event};
+use dizzy_sandbox::{
+    FnAgent, LambdaApi, SET,
+    platform::{Answered, Event},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,7 +37,13 @@ fn events_that_mean_nothing_are_refused_by_both_platforms() {
     let lambda = world.lambda();
     let (mut agent, process) = world.functions();
     for (event, code) in bad_events() {
-        assert_eq!(lambda.fails(&event).0, code, "{event}");
+        let (told, body) = lambda.fails(&event);
+        assert_eq!(told, code, "{event}");
+        // The names of what has no known shape are told; what they hold never is.
+        if let Some(name @ ("password" | "Records")) = event.as_object().unwrap().keys().next().map(String::as_str) {
+            let message = body["errorMessage"].as_str().unwrap();
+            assert!(message.contains(&format!("its keys are {name}")), "{message}");
+        }
         let answer = agent.call(&[], event.to_string().as_bytes()).unwrap();
         assert_eq!((answer.status, &answer.body["error"]["code"]), (502, &json!(code)), "{event}: {}", answer.body);
     }
@@ -45,6 +54,26 @@ fn events_that_mean_nothing_are_refused_by_both_platforms() {
     let log = process.told().err + &lambda.told();
     assert!(!log.contains("canary"), "{log}");
     assert_eq!(world.snapshot(), before);
+}
+
+#[test]
+fn a_deadline_that_cannot_be_one_counts_as_unknown() {
+    let world = World::alternating();
+    let lambda = world.lambda();
+    let (mut agent, _process) = world.functions();
+    let verify = json!({"action": "verify"}).to_string();
+    for absurd in ["", "0", "-1", "soon", "600000", "99999999999999999999999999"] {
+        let Answered::Response(document) = lambda.api.invoke(&Event::new(verify.as_str()).deadline_header(absurd))
+        else {
+            panic!("{absurd}");
+        };
+        assert_eq!(document["exit"], 0, "{absurd}: {document}");
+    }
+    for absurd in ["", "soon", "1970-01-01T00:10:00Z", "9999-12-31T23:59:59Z"] {
+        let answer = agent.call(&[("Fn-Deadline", absurd)], verify.as_bytes()).unwrap();
+        assert_eq!((answer.status, &answer.body["exit"]), (200, &json!(0)), "{absurd}: {}", answer.body);
+    }
+    assert_eq!(lambda.told().matches("panicked").count(), 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Running, binary};
 
-const BUCKET: &str = "registers";
+pub(crate) const BUCKET: &str = "registers";
 const KEY: &str = "journal/orders.json";
 
 pub(crate) struct World {
@@ -165,4 +165,11 @@ impl Lambda {
 
 pub(crate) fn rotate() -> Value {
     json!({"action": "rotate", "sets": [SET]})
+}
+
+/// A page of the documentation must have this, as a block of its own.
+pub(crate) fn documented(page: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let found = std::fs::read_to_string(&path).unwrap();
+    assert!(found.contains(&format!("```text\n{text}```\n")), "docs/{page} lacks this, as a block of text:\n{text}");
 }

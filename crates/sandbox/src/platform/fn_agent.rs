@@ -12,7 +12,7 @@ use std::{
         fs::{FileTypeExt as _, PermissionsExt as _, symlink},
         net::{UnixListener, UnixStream},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -73,6 +73,8 @@ impl FnAgent {
     }
 
     fn in_folder(folder: tempfile::TempDir) -> Result<Self> {
+        // The function's user is not the agent's.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).context("open the folder")?;
         let watch = inotify::init(CreateFlags::CLOEXEC).context("watch a folder")?;
         inotify::add_watch(&watch, folder.path(), WatchFlags::CREATE | WatchFlags::ATTRIB)
             .context("watch the folder")?;
@@ -85,11 +87,23 @@ impl FnAgent {
         self.folder.path().join(NAME)
     }
 
-    /// What the platform sets in the container.
+    /// The folder in which the socket is to be, as the agent sees it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the platform sets where the function sees the folder under the same path.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
+        self.env_in(self.folder())
+    }
+
+    /// What the platform sets where the function sees the folder under this path, as in a container.
+    #[must_use]
+    pub fn env_in(&self, folder: &Path) -> Vec<(String, String)> {
         [
-            ("FN_LISTENER", format!("unix:{}", self.socket().display()).as_str()),
+            ("FN_LISTENER", format!("unix:{}", folder.join(NAME).display()).as_str()),
             ("FN_FORMAT", "http-stream"),
             ("FN_FN_ID", "ocid1.fnfunc.oc1..sandbox"),
             ("FN_APP_ID", "ocid1.fnapp.oc1..sandbox"),
