@@ -1,7 +1,7 @@
 # Every target is one line of meaning; what it does in detail is in scripts/ and xtask/.
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench image image-test test-image deps clean explore refresh-rds-roots matrix soak
-.PHONY: check-deploy sbom scan push-ecr push-ocir sign verify-image
+.PHONY: check-deploy sbom scan push-ecr push-ocir sign verify-image deploy-aws deploy-oci
 
 help: ## What can be made here
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -35,6 +35,12 @@ image-test: deps image ## The tests in containers, on the image that is shipped
 
 check-deploy: ## Check the Terraform modules, the manifests, Dockerfiles, workflows, scripts; nothing is applied
 	scripts/check-deploy
+
+deploy-aws: ## Plan and, when you say yes, apply Terraform in DIR (deploy/terraform/aws), with VARS=file.tfvars
+	scripts/deploy "$(or $(DIR),deploy/terraform/aws)" "$(VARS)"
+
+deploy-oci: ## Plan and, when you say yes, apply Terraform in DIR (deploy/terraform/oci), with VARS=file.tfvars
+	scripts/deploy "$(or $(DIR),deploy/terraform/oci)" "$(VARS)"
 
 sbom: ## Write the bill of materials (CycloneDX, SPDX) to the build folder; needs no network
 	scripts/sbom

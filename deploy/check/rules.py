@@ -125,8 +125,8 @@ def aws_rights_as_documented(module, docs):
     wanted = set()
     for page in ("aws.md", "journal.md", "audit.md"):
         wanted |= set(re.findall(r"\b((?:secretsmanager|ssm|s3|kms):[A-Z][a-z]+[A-Za-z]+)\b", (docs / page).read_text()))
-    # For people who verify the trail, not for the function.
-    wanted -= {"s3:ListBucketVersions"}
+    # For people who verify the trail, not for the function; and keys of conditions.
+    wanted -= {"s3:ListBucketVersions", "kms:ViaService", "kms:EncryptionContext"}
     yield from (f"action {action}: granted, and no page says that it is needed" for action in sorted(granted - wanted))
     yield from (f"action {action}: a page says that it is needed, and it is not granted" for action in sorted(wanted - granted))
 
@@ -167,26 +167,128 @@ def oci_rights_as_documented(text, docs):
             yield f"{show(shape)}: objects need named permissions out of {sorted(allowed)} and a bucket"
 
 
-def rendered_policy(module):
-    """The function's AWS policy with example names in place of references, as JSON: for a linter of policies."""
-    arn = "arn:aws:secretsmanager:us-west-2:111122223333:secret:prod/orders-AbCdEf"
-    examples = {
-        "PublishedSecrets": [arn],
-        "ReferencedSecrets": [arn],
-        "Parameters": ["arn:aws:ssm:us-west-2:111122223333:parameter/dizzy-keys/audit-key"],
-        "Registers": ["arn:aws:s3:::journal/journal/*"],
-        "Trail": ["arn:aws:s3:::audit/audit/*"],
-        "Absence": ["arn:aws:s3:::journal", "arn:aws:s3:::audit"],
-        "OwnKey": ["arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"],
+REGION, ACCOUNT = "us-west-2", "111122223333"
+NAME = "dizzy-keys"
+
+
+def example_values(with_keys):
+    """What the expressions of rights.tf stand for in examples/two-clouds."""
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
+    parameter = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{NAME}/"
+    journal, audit = (f"arn:aws:s3:::{NAME}-{kind}-{ACCOUNT}-{REGION}" for kind in ("journal", "audit"))
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    keys = [key] if with_keys else []
+    return {
+        "var.published_secret_arns": [f"{secret}prod/orders-??????"],
+        "var.read_secret_arns": [f"{secret}ops/oci-key-??????"],
+        "var.secret_kms_key_arns": keys,
+        "var.read_kms_key_arns": keys,
+        "concat([aws_ssm_parameter.audit_key.arn,aws_ssm_parameter.config.arn],tolist(var.read_parameter_arns))": [
+            f"{parameter}audit-key",
+            f"{parameter}config",
+        ],
+        "concat([aws_kms_key.this.arn],tolist(var.read_kms_key_arns))": [key],
+        "aws_kms_key.this.arn": [key],
+        'aws_s3_bucket.this["journal"].arn': [journal],
+        'aws_s3_bucket.this["audit"].arn': [audit],
+        "local.prefixes.journal": ["journal"],
+        "local.prefixes.audit": ["audit"],
+        "local.region": [REGION],
     }
-    examples["KeysOfPublishedSecrets"] = examples["KeysOfReferences"] = examples["OwnKey"]
+
+
+def evaluated(value, values):
+    """A list of texts: one expression that is a list, or texts with expressions in them."""
+    items = value if isinstance(value, list) else [value]
+    if len(items) == 1 and isinstance(items[0], list):
+        items = items[0]
+    found = []
+    for item in items:
+        # The parser wraps expressions once more, and quotes what stands inside of a function's list.
+        plain = re.sub(r"'\$\{([^{}]*)\}'", r"\1", item)
+        whole = re.fullmatch(r"\$\{([^{}]*)\}", plain)
+        if whole:
+            found += values[whole[1].replace(" ", "")]
+            continue
+        text = item[3:-2] if item.startswith('${"') and item.endswith('"}') else item
+        found.append(re.sub(r"\$\{([^{}]*)\}", lambda part: values[part[1].replace(" ", "")][0], text))
+    return found
+
+
+def rendered_policy(module, with_keys=True):
+    """The function's AWS policy for examples/two-clouds, as JSON: for a linter of policies, and to be compared."""
+    values = example_values(with_keys)
     statements = []
     for statement in aws_statements(module, "rotator"):
-        sid = one(statement["sid"])
-        entry = {"Sid": sid, "Effect": one(statement.get("effect", ["Allow"])), "Action": one(statement["actions"]), "Resource": examples[sid]}
+        entry = {"Sid": one(statement["sid"]), "Effect": one(statement.get("effect", ["Allow"]))}
+        entry |= {"Action": evaluated(statement["actions"], values), "Resource": evaluated(statement["resources"], values)}
         for condition in statement.get("condition", []):
-            values = one(condition["values"])
-            values = [arn] if isinstance(values, str) else [re.sub(r"\$\{local\.region\}", "us-west-2", v) for v in values]
-            entry.setdefault("Condition", {}).setdefault(one(condition["test"]), {})[one(condition["variable"])] = values
-        statements.append(entry)
+            test, variable = one(condition["test"]), one(condition["variable"])
+            entry.setdefault("Condition", {}).setdefault(test, {})[variable] = evaluated(condition["values"], values)
+        # A dynamic statement without resources is not made.
+        if entry["Resource"]:
+            statements.append(entry)
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)
+
+
+def _grants(text):
+    """Every (action, resource, conditions) of a policy. Equals and Like are one operator for texts that hold the wildcards themselves."""
+    for statement in json.loads(text)["Statement"]:
+        if statement["Effect"] != "Allow":
+            raise ValueError(f"{statement['Sid']}: only what is allowed is compared")
+        conditions = frozenset(
+            (test.replace("StringEquals", "StringLike"), key, tuple(sorted(values)))
+            for test, keys in statement.get("Condition", {}).items()
+            for key, values in keys.items()
+        )
+        for action in statement["Action"]:
+            for resource in statement["Resource"]:
+                yield action, resource, conditions
+
+
+def _differences(granted, wanted, file):
+    words = lambda grant: f"{grant[0]} on {grant[1]}" + (f" if {sorted(grant[2])}" if len(grant) > 2 and grant[2] else "")
+    yield from (f"{words(grant)}: granted, and not in {file}" for grant in sorted(granted - wanted, key=str))
+    yield from (f"{words(grant)}: in {file}, and not granted" for grant in sorted(wanted - granted, key=str))
+
+
+def aws_rights_as_emitted(module, folder):
+    """The module grants what `dizzy-keys policy aws` printed for the example; a test keeps those files equal to what is printed."""
+    for file, with_keys in (("policy-aws.json", False), ("policy-aws-keys.json", True)):
+        granted = set(_grants(rendered_policy(module, with_keys)))
+        yield from _differences(granted, set(_grants((folder / file).read_text())), file)
+
+
+def oci_rights_as_emitted(text, folder):
+    """The same for OCI, statement by statement. What the example does not use (databases that make wallets, registers) is not made."""
+    place, group = "ocid1.compartment.oc1..example", f"dynamic-group {NAME}-function"
+    common = {
+        "local.who": group,
+        "var.compartment_id": place,
+        "oci_objectstorage_bucket.config.name": f"{NAME}-config",
+        "oci_objectstorage_object.config.object": "dizzy-keys.toml",
+        "oci_objectstorage_bucket.audit.name": f"{NAME}-audit",
+        "secret.compartment_id": place,
+        "secret.key_compartment_id": place,
+        "secret.key_id": "ocid1.key.oc1..example",
+        "wallet.compartment_id": place,
+        "wallet.bucket": "wallets",
+        "wallet.object": "orders.zip",
+    }
+    secrets = {"publish": "ordersexample", "references": "walletexample"}
+    blocks = re.split(r"^  ([a-z]+)\s*= ", text, flags=re.MULTILINE)
+    granted = set()
+    for name, block in zip(blocks[1::2], blocks[2::2]):
+        if name not in ("publish", "keys", "references", "wallets", "objects"):
+            continue
+        values = common | {"secret.id": f"ocid1.vaultsecret.oc1..{secrets.get(name, '')}"}
+        for statement in re.findall(r'"(allow [^"\n]+)"', block):
+            if "${compartment}" not in statement:
+                granted.add(re.sub(r"\$\{([^{}]*)\}", lambda part: values[part[1]], statement))
+    lines = (folder / "policy-oci.txt").read_text().splitlines()
+    rule = re.search(r'matching_rule\s*= "(.*)"', text)[1].replace("${oci_functions_function.this.id}", "ocid1.fnfunc.oc1..example")
+    if lines[0] != f"# matching rule of the {group.replace('dynamic-group', 'dynamic group')}: {rule}":
+        yield f"the matching rule of the function is not that of policy-oci.txt: {rule}"
+    wanted = set(lines[1:])
+    yield from (f"{statement}: granted, and not in policy-oci.txt" for statement in sorted(granted - wanted))
+    yield from (f"{statement}: in policy-oci.txt, and not granted" for statement in sorted(wanted - granted))

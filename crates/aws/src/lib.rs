@@ -7,6 +7,7 @@ mod clients;
 mod failure;
 mod quiet;
 mod reader;
+pub mod rights;
 mod roots;
 mod s3;
 mod secrets_manager;

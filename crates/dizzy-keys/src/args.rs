@@ -153,6 +153,12 @@ pub enum Command {
     /// `rotate` does the same before it starts; `recover` begins no rotation of its own. Without names: every set that is unfinished.
     #[command(after_help = "Examples:\n  dizzy-keys recover\n  dizzy-keys recover orders")]
     Recover(Recover),
+    /// Print the rights that this configuration needs in a cloud, and no others.
+    ///
+    /// Made from the configuration alone; nothing is asked or changed. Rights are bound to the secrets, parameters, buckets and prefixes
+    /// that the configuration names.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Print the JSON schema of the configuration file.
     #[command(after_help = "Examples:\n  dizzy-keys schema > dizzy-keys.schema.json")]
     Schema,
@@ -404,6 +410,154 @@ pub enum ReportFormat {
     Csv,
     /// For people; with `--output json` a JSON document.
     Text,
+}
+
+/// `policy`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Policy {
+    /// Print an identity policy of IAM, as JSON.
+    ///
+    /// What the configuration does not know stands as `*`: name region and account.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys policy aws --region us-west-2 --account 111122223333 > policy.json\n  dizzy-keys policy aws --for operator --explain\n  aws iam get-role-policy --role-name dizzy-keys-function --policy-name rotate > given.json\n  dizzy-keys policy aws --region us-west-2 --account 111122223333 --check given.json"
+    )]
+    Aws(PolicyAws),
+    /// Print the statements of an OCI policy, one per line.
+    ///
+    /// The line that begins with # is the matching rule of the dynamic group.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys policy oci --dynamic-group rotator --function ocid1.fnfunc.oc1..example\n  dizzy-keys policy oci --group rotators --explain\n  oci iam policy get --policy-id ocid1.policy.oc1..example > given.json\n  dizzy-keys policy oci --dynamic-group rotator --check given.json"
+    )]
+    Oci(PolicyOci),
+}
+
+/// What both policies take.
+#[derive(Args, Clone, Debug)]
+pub struct PolicyCommon {
+    /// Names of sets (default: every set of the configuration).
+    #[arg(value_name = "SET")]
+    pub sets: Vec<String>,
+    /// Whom the rights are for.
+    #[arg(long = "for", value_enum, default_value_t = Role::Worker, value_name = "ROLE")]
+    pub role: Role,
+    /// Say which call needs which right, and which key of the configuration asks for it.
+    #[arg(long)]
+    pub explain: bool,
+    /// Compare with the policy in this file; exit code 1 if it grants too little or too much.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "explain")]
+    pub check: Option<PathBuf>,
+    /// Where a function reads its configuration: aws-ssm:/NAME, s3://BUCKET/KEY or oci://NAMESPACE/BUCKET/OBJECT.
+    #[arg(long, value_name = "PLACE")]
+    pub config_location: Option<String>,
+}
+
+/// Whom rights are for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Role {
+    /// The scheduled worker: rotate, recover, check, plan, status, verify.
+    Worker,
+    /// A person who prepares and revokes: the worker's, and the secrets of administrators.
+    Operator,
+    /// Who verifies and reads the audit trail: registers and trail, read only.
+    Auditor,
+}
+
+/// `policy aws`.
+#[derive(Args, Clone, Debug)]
+pub struct PolicyAws {
+    /// What both policies take.
+    #[command(flatten)]
+    pub common: PolicyCommon,
+    /// The region of secrets and parameters that are given by name.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// The account of secrets and parameters that are given by name: twelve digits.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// The partition: aws, aws-cn, aws-us-gov.
+    #[arg(long, value_name = "PARTITION", default_value = "aws")]
+    pub partition: String,
+    /// A customer managed key: its ARN, or SERVICE=ARN for what secretsmanager, ssm or s3 encrypts with it. Can be repeated.
+    #[arg(long, value_name = "[SERVICE=]ARN")]
+    pub kms_key: Vec<KmsKey>,
+}
+
+/// `policy oci`.
+#[derive(Args, Clone, Debug)]
+pub struct PolicyOci {
+    /// What both policies take.
+    #[command(flatten)]
+    pub common: PolicyCommon,
+    /// The dynamic group of the function, instance or workload.
+    #[arg(long, value_name = "NAME", default_value = "dizzy-keys")]
+    pub dynamic_group: String,
+    /// Instead of a dynamic group: the group of a user who signs with an API key.
+    #[arg(long, value_name = "NAME", conflicts_with = "dynamic_group")]
+    pub group: Option<String>,
+    /// The function's OCID, for the matching rule of the dynamic group.
+    #[arg(long, value_name = "OCID")]
+    pub function: Option<String>,
+    /// The compartment of everything (default: the whole tenancy; rights are bound to OCIDs and buckets either way).
+    #[arg(long, value_name = "OCID")]
+    pub compartment: Option<String>,
+    /// The master key of a published secret. Can be repeated.
+    #[arg(long, value_name = "OCID")]
+    pub vault_key: Vec<String>,
+}
+
+/// A key of KMS, and which service uses it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KmsKey {
+    /// `None`: every one that is used.
+    pub service: Option<KmsService>,
+    /// Its ARN.
+    pub arn: String,
+}
+
+/// A service that encrypts with a caller's key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KmsService {
+    /// Buckets.
+    S3,
+    /// Secrets.
+    SecretsManager,
+    /// Parameters.
+    Ssm,
+}
+
+impl KmsService {
+    /// As `kms:ViaService` begins.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::SecretsManager => "secretsmanager",
+            Self::Ssm => "ssm",
+        }
+    }
+}
+
+impl core::str::FromStr for KmsKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (service, arn) = match text.split_once('=') {
+            None => (None, text),
+            Some((name, arn)) => {
+                let known = [KmsService::S3, KmsService::SecretsManager, KmsService::Ssm];
+                let service = known.into_iter().find(|service| service.name() == name);
+                (Some(service.ok_or("the service is one of s3, secretsmanager, ssm")?), arn)
+            }
+        };
+        // An alias is no resource of a policy on identities (KMS developer guide, "Using aliases to control access").
+        if !arn.starts_with("arn:") || !arn.contains(":key/") {
+            return Err(
+                "name the key by its ARN, arn:aws:kms:REGION:ACCOUNT:key/ID; an alias does not work in a policy"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { service, arn: arn.to_owned() })
+    }
 }
 
 /// `completions`.

@@ -112,6 +112,8 @@ codes! {
     FileExists = "DK-109", Usage;
     /// A file or the output cannot be written.
     Output = "DK-110", Failed;
+    /// A policy that is to be compared cannot be read.
+    PolicyUnreadable = "DK-111", Usage;
     /// A fault of the program itself.
     Internal = "DK-199", NeedsHuman;
 
@@ -206,6 +208,8 @@ codes! {
     SessionsLeft = "DK-513", NeedsHuman;
     /// What was to be revoked is not dead everywhere yet.
     NotRevoked = "DK-514", NeedsHuman;
+    /// A policy grants other rights than the configuration needs.
+    PolicyDiffers = "DK-515", Failed;
     /// So many runs failed in a row that the schedule tries no more.
     GivenUp = "DK-520", NeedsHuman;
 

@@ -17,6 +17,7 @@ mod provider;
 mod reader;
 mod regions;
 mod resource_principal;
+pub mod rights;
 mod sign;
 mod transport;
 mod vault;

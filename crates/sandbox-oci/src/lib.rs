@@ -21,6 +21,7 @@ mod http;
 mod keys;
 mod log;
 mod objects;
+mod policy;
 mod principals;
 mod rights;
 mod route;

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::http::Refused;
+use anyhow::Result;
+
+use crate::{http::Refused, policy::Policy};
 
 macro_rules! permissions {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
@@ -59,6 +61,7 @@ permissions! {
 pub struct Rights {
     everywhere: BTreeSet<Permission>,
     on: BTreeMap<Permission, BTreeSet<String>>,
+    policy: Policy,
 }
 
 impl Rights {
@@ -71,7 +74,15 @@ impl Rights {
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
-        Self { everywhere: Permission::ALL.iter().copied().collect(), on: BTreeMap::new() }
+        Self { everywhere: Permission::ALL.iter().copied().collect(), ..Self::default() }
+    }
+
+    /// What these policy statements allow to this subject: `group NAME` or `dynamic-group NAME`.
+    ///
+    /// # Errors
+    /// If a text is no statement, or names a kind of resource that is not emulated.
+    pub fn of_statements(subject: &str, statements: &[String]) -> Result<Self> {
+        Ok(Self { policy: Policy::of(subject, statements)?, ..Self::default() })
     }
 
     /// Adds a permission for every resource.
@@ -101,6 +112,7 @@ impl Rights {
         let parent = resource.split('/').next().unwrap_or_default();
         self.everywhere.contains(&permission)
             || self.on.get(&permission).is_some_and(|on| on.contains(resource) || on.contains(parent))
+            || self.policy.permits(permission, resource)
     }
 
     /// Refuses as OCI does: what may not be done cannot be seen to exist.

@@ -14,6 +14,7 @@ import threading
 from urllib.parse import parse_qsl
 
 import corrections
+import iam
 import objects
 from hooks import Call, Hooks
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -80,12 +81,17 @@ class Application:
         self.hooks = Hooks()
         self.secrets_lock = threading.RLock()
         self.objects_lock = threading.Lock()
+        self.guard = iam.Guard()
 
     def answer(self, environ, body):
         if environ["PATH_INFO"].startswith("/dizzy/"):
             return self.hook(environ, body)
         call = Call(environ, body)
         fault, entry = self.hooks.begin(call)
+        try:
+            unless_found = self.guard.check(environ, body, call)
+        except iam.Denied as denied:
+            return self.refuse(denied, call, entry)
         kind = fault.fault if fault else None
         client = environ["werkzeug.socket"]
         if kind in ("refuse", "throttle"):
@@ -106,12 +112,22 @@ class Application:
         finally:
             if kind == "late":
                 self.hooks.late_done()
+        if unless_found is not None and (denied := unless_found(status)):
+            return self.refuse(denied, call, entry)
         entry["status"] = int(status.split()[0])
         if kind == "hang-after":
             self.hooks.hold_until_client_leaves(client)
         if kind in ("drop-after", "hang-after", "late"):
             raise Dropped
         return data, status, headers
+
+    def refuse(self, denied, call, entry):
+        if call.service == "s3":
+            entry["status"] = 403
+            return respond_s3(403, "AccessDenied")
+        entry["status"] = 400
+        answer = {"__type": "AccessDeniedException", "Message": iam.sentence(denied)}
+        return respond("400 BAD REQUEST", answer, [("x-amzn-errortype", "AccessDeniedException")])
 
     def serve(self, environ, body, call):
         if call.service == "s3":
@@ -146,11 +162,25 @@ class Application:
 
     def hook(self, environ, body):
         query = dict(parse_qsl(environ.get("QUERY_STRING", "")))
+        if environ["PATH_INFO"] == "/dizzy/policy":
+            return self.policy(environ["REQUEST_METHOD"], body)
         try:
             answer = self.hooks.answer(environ["REQUEST_METHOD"], environ["PATH_INFO"], query, body, self.secrets_lock)
             return respond("200 OK", answer)
         except (KeyError, TypeError, ValueError) as error:
             return respond("400 BAD REQUEST", {"error": str(error)})
+
+
+    def policy(self, method, body):
+        """Sets the policy of an access key, and tells what was asked and denied since."""
+        if method == "GET":
+            return respond("200 OK", {"denied": self.guard.denied, "asked": self.guard.asked})
+        try:
+            fields = json.loads(body)
+            self.guard.set(fields["key"], fields["policy"])
+        except (KeyError, TypeError, ValueError) as error:
+            return respond("400 BAD REQUEST", {"error": f"{type(error).__name__}: {error}"})
+        return respond("200 OK", {})
 
 
 def respond(status, answer, headers=()):

@@ -6,6 +6,7 @@
 
 use core::{fmt::Write as _, time::Duration};
 use std::{
+    collections::BTreeSet,
     env,
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _},
@@ -320,6 +321,35 @@ impl Moto {
         let (status, _) = self.http("POST", "/moto-api/reset-auth", "Content-Type: text/plain\r\n", b"0")?;
         ensure!(status == 200, "moto does not check signatures");
         Ok(())
+    }
+
+    /// From here on requests that are signed with this key id are allowed what the policy of IAM says, its conditions and resources
+    /// included (`python/iam.py`), and denied everything else as AWS denies it. Forgets what was asked and denied before.
+    ///
+    /// # Errors
+    /// If the text is no policy, or has something in it that is not emulated.
+    pub fn allow_only(&self, key_id: &str, policy: &str) -> Result<()> {
+        self.hook("POST", "/dizzy/policy", &json!({"key": key_id, "policy": policy})).map(drop)
+    }
+
+    /// The actions that were denied since [`Moto::allow_only`], with their resources.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub fn denied(&self) -> Result<Vec<String>> {
+        let answer = self.hook("GET", "/dizzy/policy", &Value::Null)?;
+        let denied = answer.get("denied").and_then(Value::as_array).context("no list in the answer")?;
+        Ok(denied.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect())
+    }
+
+    /// The operations that were asked for under a policy since [`Moto::allow_only`], each with its action.
+    ///
+    /// # Errors
+    /// If the server cannot be reached.
+    pub fn asked(&self) -> Result<BTreeSet<(String, String)>> {
+        let answer = self.hook("GET", "/dizzy/policy", &Value::Null)?;
+        let asked = answer.get("asked").cloned().context("no list in the answer")?;
+        serde_json::from_value(asked).context("the list cannot be read")
     }
 
     /// Marks the secret as managed by another service, as RDS does with its master secrets.

@@ -1,5 +1,5 @@
-# What the function may do: the calls of docs/aws.md, docs/journal.md and docs/audit.md, on what is named, and nothing else.
-# A check of the repository compares the actions with those pages.
+# What the function may do: what `dizzy-keys policy aws` prints for its configuration, and nothing else. A check of the repository
+# compares both for the example in ../examples/two-clouds, and the actions with the pages that name them.
 
 data "aws_iam_policy_document" "assume" {
   statement {
@@ -41,37 +41,91 @@ data "aws_iam_policy_document" "rotator" {
     resources = concat([aws_ssm_parameter.audit_key.arn, aws_ssm_parameter.config.arn], tolist(var.read_parameter_arns))
   }
 
-  # Registers: read, created, replaced under conditions. No right to delete.
+  # Registers: read, created if there is none, replaced if it is the one that was read. No right to delete.
   statement {
     sid       = "Registers"
-    actions   = ["s3:GetObject", "s3:PutObject"]
+    actions   = ["s3:GetObject"]
     resources = ["${aws_s3_bucket.this["journal"].arn}/${local.prefixes.journal}/*"]
   }
 
-  # Audit records: created and read. The bucket's policy refuses to replace one, its lock to delete one.
   statement {
-    sid       = "Trail"
-    actions   = ["s3:GetObject", "s3:PutObject"]
-    resources = ["${aws_s3_bucket.this["audit"].arn}/${local.prefixes.audit}/*"]
+    sid       = "RegistersCreated"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["journal"].arn}/${local.prefixes.journal}/*"]
+
+    condition {
+      test     = "Null"
+      variable = "s3:if-none-match"
+      values   = ["false"]
+    }
+  }
+
+  statement {
+    sid       = "RegistersReplaced"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["journal"].arn}/${local.prefixes.journal}/*"]
+
+    condition {
+      test     = "Null"
+      variable = "s3:if-match"
+      values   = ["false"]
+    }
   }
 
   # Without it S3 says "denied" where nothing is there yet. No condition on a prefix: that answer is not bound to one.
   statement {
-    sid       = "Absence"
+    sid       = "RegistersBucket"
     actions   = ["s3:ListBucket"]
-    resources = [for bucket in aws_s3_bucket.this : bucket.arn]
+    resources = [aws_s3_bucket.this["journal"].arn]
   }
 
-  # Through S3 and SSM only: the function cannot use the key by itself.
+  # Audit records: created and read. The bucket's policy refuses to replace one, too, its lock to delete one.
   statement {
-    sid       = "OwnKey"
+    sid       = "Trail"
+    actions   = ["s3:GetObject"]
+    resources = ["${aws_s3_bucket.this["audit"].arn}/${local.prefixes.audit}/*"]
+  }
+
+  statement {
+    sid       = "TrailCreated"
+    actions   = ["s3:PutObject"]
+    resources = ["${aws_s3_bucket.this["audit"].arn}/${local.prefixes.audit}/*"]
+
+    condition {
+      test     = "Null"
+      variable = "s3:if-none-match"
+      values   = ["false"]
+    }
+  }
+
+  statement {
+    sid       = "TrailBucket"
+    actions   = ["s3:ListBucket"]
+    resources = [aws_s3_bucket.this["audit"].arn]
+  }
+
+  # Keys: through the service that uses them only. The function cannot use one by itself.
+  statement {
+    sid       = "KeysOfBuckets"
     actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
     resources = [aws_kms_key.this.arn]
 
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = ["s3.${local.region}.amazonaws.com", "ssm.${local.region}.amazonaws.com"]
+      values   = ["s3.${local.region}.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "KeysOfParameters"
+    actions   = ["kms:Decrypt"]
+    resources = concat([aws_kms_key.this.arn], tolist(var.read_kms_key_arns))
+
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["ssm.${local.region}.amazonaws.com"]
     }
   }
 
@@ -97,17 +151,22 @@ data "aws_iam_policy_document" "rotator" {
   }
 
   dynamic "statement" {
-    for_each = length(var.read_kms_key_arns) > 0 ? [1] : []
+    for_each = length(var.read_kms_key_arns) > 0 && length(var.read_secret_arns) > 0 ? [1] : []
 
     content {
-      sid       = "KeysOfReferences"
+      sid       = "KeysOfReferencedSecrets"
       actions   = ["kms:Decrypt"]
       resources = var.read_kms_key_arns
 
       condition {
         test     = "StringEquals"
         variable = "kms:ViaService"
-        values   = ["secretsmanager.${local.region}.amazonaws.com", "ssm.${local.region}.amazonaws.com"]
+        values   = ["secretsmanager.${local.region}.amazonaws.com"]
+      }
+      condition {
+        test     = "StringEquals"
+        variable = "kms:EncryptionContext:SecretARN"
+        values   = var.read_secret_arns
       }
     }
   }

@@ -1,6 +1,7 @@
 # Journal and audit trail, each in a bucket of its own: a register is replaced all the time, a record never.
 
 resource "oci_objectstorage_bucket" "journal" {
+  count          = var.journal ? 1 : 0
   compartment_id = var.compartment_id
   namespace      = local.namespace
   name           = "${var.name}-journal"
@@ -44,8 +45,9 @@ resource "oci_objectstorage_bucket" "audit" {
 
 # Old versions of registers only. A register that expires is a register that is lost.
 resource "oci_objectstorage_object_lifecycle_policy" "journal" {
+  count     = var.journal ? 1 : 0
   namespace = local.namespace
-  bucket    = oci_objectstorage_bucket.journal.name
+  bucket    = oci_objectstorage_bucket.journal[0].name
 
   rules {
     name        = "old-versions"
@@ -70,13 +72,14 @@ locals {
 }
 
 resource "oci_identity_policy" "lifecycle" {
+  count          = var.journal ? 1 : 0
   compartment_id = var.compartment_id
   name           = "${var.name}-lifecycle"
   description    = "Object Storage deletes old versions of registers"
   freeform_tags  = var.tags
   statements = [
     for region in local.regions :
-    "allow service objectstorage-${region} to manage object-family in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.journal.name}', any {request.permission = 'BUCKET_INSPECT', request.permission = 'BUCKET_READ', request.permission = 'OBJECT_INSPECT', request.permission = 'OBJECT_VERSION_DELETE'}}"
+    "allow service objectstorage-${region} to manage object-family in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.journal[0].name}', any {request.permission = 'BUCKET_INSPECT', request.permission = 'BUCKET_READ', request.permission = 'OBJECT_INSPECT', request.permission = 'OBJECT_VERSION_DELETE'}}"
   ]
 }
 

@@ -1,8 +1,8 @@
 # What the configuration and the other cloud's module need to know.
 
 output "journal_url" {
-  description = "For `[journal] url`."
-  value       = "oci://${local.namespace}/${oci_objectstorage_bucket.journal.name}/journal"
+  description = "For `[journal] url`; null without `journal`."
+  value       = var.journal ? "oci://${local.namespace}/${oci_objectstorage_bucket.journal[0].name}/journal" : null
 }
 
 output "audit_sink" {

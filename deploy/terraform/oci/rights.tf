@@ -1,5 +1,5 @@
-# What the function may do: the statements of docs/oci.md and docs/journal.md, on what is named, and nothing else.
-# A check of the repository compares them with those pages.
+# What the function may do: what `dizzy-keys policy oci` prints for its configuration, and nothing else. A check of the repository
+# compares both for the example in ../examples/two-clouds, and the statements with docs/oci.md.
 
 resource "oci_identity_dynamic_group" "function" {
   compartment_id = var.tenancy_id
@@ -14,9 +14,9 @@ locals {
 
   publish = flatten([
     for secret in values(var.published_secrets) : [
-      "allow ${local.who} to read secret-bundles in compartment id ${secret.compartment_id} where target.secret.id = '${secret.id}'",
-      "allow ${local.who} to use secrets in compartment id ${secret.compartment_id} where target.secret.id = '${secret.id}'",
-      "allow ${local.who} to manage secret-versions in compartment id ${secret.compartment_id} where target.secret.id = '${secret.id}'",
+      "allow ${local.who} to read secret-bundles in compartment id ${secret.compartment_id} where all {target.secret.id = '${secret.id}', request.permission = 'SECRET_BUNDLE_READ'}",
+      "allow ${local.who} to use secrets in compartment id ${secret.compartment_id} where all {target.secret.id = '${secret.id}', any {request.permission = 'SECRET_READ', request.permission = 'SECRET_UPDATE'}}",
+      "allow ${local.who} to manage secret-versions in compartment id ${secret.compartment_id} where all {target.secret.id = '${secret.id}', any {request.permission = 'SECRET_VERSION_DELETE', request.permission = 'SECRET_VERSION_INSPECT', request.permission = 'SECRET_VERSION_READ'}}",
     ]
   ])
 
@@ -27,13 +27,13 @@ locals {
 
   references = [
     for secret in values(var.read_secrets) :
-    "allow ${local.who} to read secret-bundles in compartment id ${secret.compartment_id} where target.secret.id = '${secret.id}'"
+    "allow ${local.who} to read secret-bundles in compartment id ${secret.compartment_id} where all {target.secret.id = '${secret.id}', request.permission = 'SECRET_BUNDLE_READ'}"
   ]
 
   wallets = concat(
     [
       for wallet in values(var.wallet_objects) :
-      "allow ${local.who} to manage objects in compartment id ${wallet.compartment_id} where all {target.bucket.name = '${wallet.bucket}', target.object.name = '${wallet.object}', request.permission = 'OBJECT_READ'}"
+      "allow ${local.who} to read objects in compartment id ${wallet.compartment_id} where all {target.bucket.name = '${wallet.bucket}', target.object.name = '${wallet.object}', request.permission = 'OBJECT_READ'}"
     ],
     [
       for compartment in var.wallet_database_compartments :
@@ -41,11 +41,16 @@ locals {
     ],
   )
 
-  # The configuration is read. Registers are created and replaced; records are created only. No right to delete anywhere.
+  # The configuration is read; records are created only. No right to delete anywhere.
   objects = [
-    "allow ${local.who} to manage objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.config.name}', request.permission = 'OBJECT_READ'}",
-    "allow ${local.who} to manage objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.journal.name}', any {request.permission = 'OBJECT_READ', request.permission = 'OBJECT_CREATE', request.permission = 'OBJECT_OVERWRITE', request.permission = 'OBJECT_INSPECT'}}",
-    "allow ${local.who} to manage objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.audit.name}', any {request.permission = 'OBJECT_READ', request.permission = 'OBJECT_CREATE', request.permission = 'OBJECT_INSPECT'}}",
+    "allow ${local.who} to read objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.config.name}', target.object.name = '${oci_objectstorage_object.config.object}', request.permission = 'OBJECT_READ'}",
+    "allow ${local.who} to manage objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.audit.name}', any {request.permission = 'OBJECT_CREATE', request.permission = 'OBJECT_INSPECT', request.permission = 'OBJECT_READ'}}",
+  ]
+
+  # Registers are created and replaced.
+  registers = [
+    for bucket in oci_objectstorage_bucket.journal :
+    "allow ${local.who} to manage objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${bucket.name}', any {request.permission = 'OBJECT_CREATE', request.permission = 'OBJECT_OVERWRITE', request.permission = 'OBJECT_READ'}}"
   ]
 }
 
@@ -53,7 +58,7 @@ resource "oci_identity_policy" "function" {
   compartment_id = var.tenancy_id
   name           = "${var.name}-function"
   description    = "What the function ${var.name} may do"
-  statements     = concat(local.publish, local.keys, local.references, local.wallets, local.objects, var.extra_statements)
+  statements     = concat(local.publish, local.keys, local.references, local.wallets, local.objects, local.registers, var.extra_statements)
   freeform_tags  = var.tags
 }
 

@@ -64,6 +64,12 @@ variable "config" {
   type        = string
 }
 
+variable "journal" {
+  description = "Whether the registers are here. false: they are in the other cloud, and neither a bucket nor a right is made for them."
+  type        = bool
+  default     = true
+}
+
 variable "published_secrets" {
   description = "Vault secrets that sets publish in: by a name of your own, OCID and compartment of the secret, and OCID of its master key."
   type        = map(object({ id = string, compartment_id = string, key_id = string, key_compartment_id = string }))

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod check;
 pub mod moment;
 pub mod plan;
+pub mod policy;
 pub mod prepare;
 pub mod progress;
 pub mod revoke;

@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod confirm;
 pub(crate) mod explain;
 pub(crate) mod plan;
+mod policy;
 mod prepare;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
@@ -91,6 +92,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Report> {
         Command::Audit(command) => audit::run(&global, &command),
         Command::Check(args) => check::run(&global, &args),
         Command::Plan(args) => plan::run(&global, &args),
+        Command::Policy(command) => policy::run(&global, &command),
         Command::Prepare(args) => prepare::run(&global, &args),
         Command::Recover(args) => rotate::recover(&global, &args),
         Command::Revoke(args) => revoke::run(&global, &args),

@@ -32,6 +32,7 @@ module "oci" {
   subnet_ids     = var.oci_subnet_ids
   config         = file("${path.module}/dizzy-keys.toml")
   schedule       = null
+  journal        = false
   alarm_topic_id = var.oci_alarm_topic_id
 
   published_secrets = {
@@ -54,7 +55,7 @@ module "oci" {
 
 output "journal_url" {
   value       = module.aws.journal_url
-  description = "For `[journal] url`: one of the two, never both."
+  description = "For `[journal] url`."
 }
 
 output "audit_sinks" {
