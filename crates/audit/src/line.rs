@@ -68,6 +68,17 @@ impl<'a> Line<'a> {
         })
     }
 
+    /// The generation under way, if the record names one.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        const FIELD: &[u8] = b",\"gen\":";
+        // Quotes within a text are escaped, so these bytes are the field.
+        let at = self.covered.windows(FIELD.len()).position(|bytes| bytes == FIELD)?;
+        let digits = self.covered.get(at + FIELD.len()..)?;
+        let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+        hex::decimal(digits.get(..end)?)
+    }
+
     /// The key that signs from here on, if this is a rotation of the key: its name, the bytes it signed, and its MAC.
     #[must_use]
     pub fn next_key(&self) -> Option<(Kid, &'a [u8], Hash)> {

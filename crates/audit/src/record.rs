@@ -30,6 +30,8 @@ pub mod kinds {
     pub const CONTINUED: &str = "trail.continued";
     /// The last record that the register named was not there when this one was written.
     pub const DAMAGED: &str = "trail.damaged";
+    /// A worker found that another one has taken the set over.
+    pub const FENCED: &str = "worker.fenced";
     /// Nothing happened, and the trail is alive.
     pub const HEARTBEAT: &str = "heartbeat";
 }

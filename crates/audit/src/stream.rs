@@ -1,8 +1,8 @@
 //! Names: of streams, and of the objects that hold their lines.
 //!
 //! One stream has one writer: its epoch was taken by compare-and-swap, and its run is random per process, for records of
-//! workers that hold no epoch of their own. Rotation and epoch only grow along a set's history, and are written with leading
-//! zeros, so a plain listing shows the history in order.
+//! workers that hold no epoch of their own. Rotation and epoch are written with leading zeros, and no stream stands before the
+//! one that it continues ([`StreamId::not_before`]), so a plain listing shows the history in order.
 
 use core::fmt;
 
@@ -23,9 +23,9 @@ const LINES: &str = ".ndjson";
 pub struct StreamId {
     /// Name of the rotation set.
     pub set: String,
-    /// Highest generation that the set had issued.
+    /// Highest generation that the set had issued, or that a record before this stream announces.
     pub rotation: u64,
-    /// Epoch of the writer.
+    /// Epoch of the writer; a higher one where the stream would stand before the one that it continues.
     pub epoch: u64,
     /// Random per process.
     pub run: u32,
@@ -50,6 +50,18 @@ impl StreamId {
         let run = (run.len() == 8).then(|| u32::from_str_radix(run, 16).ok())??;
         let id = Self { set: set.to_owned(), rotation: rotation.parse().ok()?, epoch: epoch.parse().ok()?, run };
         (!set.is_empty() && id.to_string() == text).then_some(id)
+    }
+
+    /// This stream, so named that a listing shows it after the stream that it continues. A worker may know less than what it
+    /// continues: an Intent that was recorded and did not reach the register, or a register that was read late.
+    #[must_use]
+    pub fn not_before(self, continued: &Self) -> Self {
+        if self.rotation > continued.rotation {
+            return self;
+        }
+        // Of two runs in one epoch the lower number stands first.
+        let least = continued.epoch.saturating_add(u64::from(self.run < continued.run));
+        Self { rotation: continued.rotation, epoch: self.epoch.max(least), ..self }
     }
 
     /// The folder of its objects, with a slash at the end.
@@ -135,6 +147,25 @@ mod tests {
             "orders/0000000005/0000000012-00001a2b/x",
         ] {
             assert_eq!(StreamId::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_stream_stands_after_the_one_that_it_continues() {
+        let at = |rotation, epoch, run| StreamId { rotation, epoch, run, ..id() };
+        let continued = at(5, 12, 7);
+        for (stream, named) in [
+            (at(6, 1, 1), at(6, 1, 1)),
+            (at(5, 13, 1), at(5, 13, 1)),
+            (at(5, 12, 8), at(5, 12, 8)),
+            (at(5, 12, 1), at(5, 13, 1)),
+            (at(4, 13, 1), at(5, 13, 1)),
+            (at(4, 2, 9), at(5, 12, 9)),
+            (at(4, 2, 7), continued.clone()),
+        ] {
+            let this = stream.clone().not_before(&continued);
+            assert_eq!(this, named, "{stream}");
+            assert!(this == continued || this.lines(0) > continued.segment(), "{stream}");
         }
     }
 

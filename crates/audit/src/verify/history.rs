@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     Expected,
     finding::Kind,
-    stream::{Entry, Mark, OpenStream, Signature},
+    stream::{Entry, Mark, OpenStream, Records, Signature},
 };
 use crate::{
     Hash, Kid, UNSIGNED,
@@ -18,7 +18,7 @@ use crate::{
 
 /// How many streams back a stream may continue. A worker that was overtaken continues what its successor continues, too;
 /// twenty at once have not been heard of.
-const WINDOW_STREAMS: usize = 64;
+pub(super) const WINDOW_STREAMS: usize = 64;
 
 /// Most keys that a history remembers as replaced.
 const MAX_RETIRED: usize = 10_000;
@@ -72,7 +72,7 @@ pub(super) struct Found {
 struct Recent {
     /// Number in the history of the record before its first.
     before: u64,
-    hashes: Vec<Hash>,
+    hashes: Vec<Option<Hash>>,
 }
 
 pub(super) struct History {
@@ -83,7 +83,10 @@ pub(super) struct History {
     head: Option<Head>,
     in_force: Option<Kid>,
     retired: BTreeSet<Kid>,
-    open: Option<u64>,
+    /// Rotations that were begun and not closed.
+    open: BTreeSet<u64>,
+    /// Rotation of the first stream.
+    began: Option<u64>,
     last_time: [u8; 24],
     head_seen: bool,
     notes_seen: usize,
@@ -106,7 +109,8 @@ impl History {
             head: None,
             in_force: None,
             retired: BTreeSet::new(),
-            open: None,
+            open: BTreeSet::new(),
+            began: None,
             last_time: [b'0'; 24],
             head_seen: false,
             notes_seen: 0,
@@ -122,24 +126,25 @@ impl History {
         self.head.clone()
     }
 
-    /// Takes a stream that has been read.
+    /// Takes a stream that has been read, of which all places together hold these records.
     pub(super) fn stream(
         &mut self,
         stream: &OpenStream,
+        all: &Records,
         notes: &[Checkpoint],
         summary: &mut Summary,
         found: &mut Vec<Found>,
     ) {
-        summary.streams += 1;
-        summary.records += stream.present();
-        self.anchors(stream, notes, summary, found);
-        let Some(first) = stream.entries.iter().flatten().next() else { return };
-        let before = self.attach(stream, first, found);
+        let present = stream.present();
+        summary.streams += u64::from(present > 0);
+        summary.records += present;
+        self.anchors(stream, all, notes, summary, found);
+        let Some(first) = all.0.iter().flatten().next() else { return };
+        let before = self.attach(stream, all, first, found);
         let mut number = before;
-        let mut hashes = Vec::with_capacity(stream.entries.len());
         let mut last: Option<&Entry> = None;
         let mut missing_from = None;
-        for (seq, entry) in (0_u64..).zip(&stream.entries) {
+        for (seq, entry) in (0_u64..).zip(&all.0) {
             let Some(entry) = entry else {
                 missing_from.get_or_insert(seq);
                 continue;
@@ -150,7 +155,6 @@ impl History {
                 found.push(at(stream, seq, entry, Kind::BrokenChain, "it does not continue the record before it"));
             }
             number += 1;
-            hashes.push(entry.hash);
             self.record(stream, seq, number, entry, summary, found);
             last = Some(entry);
         }
@@ -158,24 +162,24 @@ impl History {
         self.tip = Some((last.hash, number));
         self.head = Some(Head {
             stream: stream.name().to_owned(),
-            seq: (stream.entries.len() as u64).saturating_sub(1),
+            seq: (all.0.len() as u64).saturating_sub(1),
             hash: to_hex(&last.hash),
             kid: self.in_force.unwrap_or(UNSIGNED).to_string(),
             records: number,
         });
-        self.recent.push_back(Recent { before, hashes });
+        self.recent.push_back(Recent { before, hashes: all.hashes().collect() });
         if self.recent.len() > WINDOW_STREAMS {
             self.recent.pop_front();
         }
         summary.side = summary.records.saturating_sub(number);
-        self.check_notes(stream, notes, before, summary, found);
+        self.check_notes((stream, all), notes, before, summary, found);
     }
 
     /// A stream that cannot be read: the next one is taken to continue it.
     pub(super) fn skip(&mut self, name: &str) {
         self.skipped = true;
         self.counted = false;
-        self.open = None;
+        self.open.clear();
         self.in_force = None;
         self.head_seen |= self.expected.head.as_ref().is_some_and(|head| head.stream == name);
         self.notes_seen += self.expected.notes.iter().filter(|note| note.stream == name).count();
@@ -190,7 +194,8 @@ impl History {
     }
 
     /// Finds what the stream continues. Returns the number of that record in the history.
-    fn attach(&mut self, stream: &OpenStream, first: &Entry, found: &mut Vec<Found>) -> u64 {
+    fn attach(&mut self, stream: &OpenStream, all: &Records, first: &Entry, found: &mut Vec<Found>) -> u64 {
+        let began = *self.began.get_or_insert(stream.id.rotation);
         let Some((tip, number)) = self.tip else {
             if first.prev == ZERO || core::mem::take(&mut self.skipped) {
                 return 0;
@@ -203,15 +208,20 @@ impl History {
             return 0;
         };
         // A stream whose first record is missing is reported as a gap.
-        if core::mem::take(&mut self.skipped) || first.prev == tip || stream.entry(0).is_none() {
+        if core::mem::take(&mut self.skipped) || first.prev == tip || all.before().is_none() {
             return number;
         }
         for recent in self.recent.iter().rev() {
-            let Some(place) = recent.hashes.iter().position(|hash| *hash == first.prev) else { continue };
-            let continued = recent.before + place as u64 + 1;
+            let Some(place) = recent.hashes.iter().position(|hash| *hash == Some(first.prev)) else { continue };
+            let continued = recent.before + recent.hashes.iter().take(place + 1).flatten().count() as u64;
             let detail = "it continues an earlier record: what lies between was written by workers that were overtaken";
             found.push(at(stream, 0, first, Kind::SideBranch, detail));
             return continued;
+        }
+        if first.prev == ZERO && stream.id.rotation <= began.saturating_add(1) {
+            let detail = "a second beginning: two workers began the trail at once";
+            found.push(at(stream, 0, first, Kind::SideBranch, detail));
+            return 0;
         }
         let detail = if first.prev == ZERO {
             "a second beginning: it continues nothing"
@@ -233,37 +243,38 @@ impl History {
         found: &mut Vec<Found>,
     ) {
         self.keys(stream, seq, entry, summary, found);
+        let is_here = stream.entry(seq).is_some();
         match entry.signature {
-            Signature::Checked => summary.checked += 1,
+            Signature::Checked => summary.checked += u64::from(is_here),
             Signature::Absent => self.unproven = Some((number, Signature::Absent)),
             Signature::NoKey => self.unproven = Some((number, Signature::NoKey)),
         }
-        if entry.time < self.last_time {
+        if entry.time < self.last_time && is_here {
             found.push(at(stream, seq, entry, Kind::ClockBackwards, "its time is before that of the record before it"));
         }
         self.last_time = entry.time;
         let time = String::from_utf8_lossy(&entry.time);
-        if summary.first.is_none() {
+        if summary.first.is_none() && is_here {
             summary.first = Some(time.clone().into_owned());
         }
-        if summary.last.as_deref().is_none_or(|last| last < &*time) {
+        if is_here && summary.last.as_deref().is_none_or(|last| last < &*time) {
             summary.last = Some(time.into_owned());
         }
         match entry.mark {
-            Mark::Intent => {
-                if let Some(open) = self.open.filter(|open| *open != stream.id.rotation) {
+            Mark::Intent(generation) => {
+                let begun = generation.unwrap_or(stream.id.rotation);
+                let later = self.open.split_off(&begun);
+                for open in core::mem::replace(&mut self.open, later) {
                     let detail = format!("rotation {open} was begun and never closed");
                     found.push(at(stream, seq, entry, Kind::Unclosed, &detail));
                 }
-                self.open = Some(stream.id.rotation);
+                self.open.insert(begun);
             }
-            Mark::Closed => {
-                if self.open == Some(stream.id.rotation) {
-                    self.open = None;
-                }
+            Mark::Closed(generation) => {
+                self.open.remove(&generation.unwrap_or(stream.id.rotation));
             }
             Mark::Gap => {
-                self.open = None;
+                self.open.clear();
                 let detail = "an earlier worker could not store all of its records";
                 found.push(at(stream, seq, entry, Kind::DeclaredGap, detail));
             }
@@ -314,18 +325,27 @@ impl History {
     }
 
     /// Whether the stream holds what the register, a person or a note says it must.
-    fn anchors(&mut self, stream: &OpenStream, notes: &[Checkpoint], summary: &mut Summary, found: &mut Vec<Found>) {
+    fn anchors(
+        &mut self,
+        stream: &OpenStream,
+        all: &Records,
+        notes: &[Checkpoint],
+        summary: &mut Summary,
+        found: &mut Vec<Found>,
+    ) {
         if let Some(head) = self.expected.head.as_ref().filter(|head| head.stream == stream.name()) {
             self.head_seen = true;
             match stream.entry(head.seq) {
                 Some(entry) if Some(entry.hash) == head.hash() => {
                     let behind = usize::try_from(head.seq).unwrap_or(usize::MAX).saturating_add(1);
-                    summary.beyond_head = stream.entries.iter().skip(behind).flatten().count() as u64;
+                    summary.beyond_head = stream.entries.0.iter().skip(behind).flatten().count() as u64;
                 }
                 Some(entry) => {
                     let detail = "the register names another record for this place";
                     found.push(at(stream, head.seq, entry, Kind::Fork, detail));
                 }
+                // Another place has it, and the register says that this one has not.
+                None if self.is_behind(stream, head.seq) && all.hashes().any(|hash| hash == head.hash()) => {}
                 None => found.push(truncated(stream.name(), head.seq, stream.present())),
             }
         } else if self.head_seen {
@@ -336,7 +356,7 @@ impl History {
             if !notes.contains(note) {
                 summary.notes += 1;
             }
-            let wrong = match stream.entry(note.seq) {
+            let wrong = match all.get(note.seq) {
                 Some(entry) => entry.hash != note.hash,
                 None => true,
             };
@@ -346,10 +366,14 @@ impl History {
         }
     }
 
+    fn is_behind(&self, stream: &OpenStream, seq: u64) -> bool {
+        self.expected.behind.as_ref().is_some_and(|from| stream.id.lines(seq) >= *from)
+    }
+
     /// Compares the notes that lie with the stream.
     fn check_notes(
         &mut self,
-        stream: &OpenStream,
+        (stream, all): (&OpenStream, &Records),
         notes: &[Checkpoint],
         before: u64,
         summary: &mut Summary,
@@ -359,7 +383,7 @@ impl History {
             self.expected.notes.iter().filter(|note| note.stream == stream.name()).cloned().collect();
         for note in notes.iter().chain(&given) {
             let number = before + note.seq + 1;
-            match stream.entry(note.seq) {
+            match all.get(note.seq) {
                 Some(entry) if entry.hash == note.hash => {
                     if self.counted && number != note.records {
                         let what = format!("its note counts {} records, here are {number}", note.records);
@@ -392,8 +416,8 @@ impl History {
         if lost > 0 {
             let detail = format!("the register says that {lost} records could not be stored");
             found.push(whole(Kind::DeclaredGap, detail));
-        } else if let (Some(open), Some(last)) = (self.open, self.expected.at_rest)
-            && open <= last
+        } else if let (Some(open), Some(last)) = (self.open.first(), self.expected.at_rest)
+            && *open <= last
         {
             found.push(whole(Kind::Unclosed, format!("rotation {open} is over, and no record closes it")));
         }
@@ -425,7 +449,8 @@ impl History {
 }
 
 fn at(stream: &OpenStream, seq: u64, entry: &Entry, kind: Kind, detail: &str) -> Found {
-    let object = stream.object_at(entry.object).to_owned();
+    let is_here = stream.entry(seq).is_some();
+    let object = if is_here { stream.object_at(entry.object) } else { stream.name() }.to_owned();
     Found { kind, object, seq: Some(seq), offset: Some(entry.offset), detail: detail.to_owned() }
 }
 

@@ -16,14 +16,14 @@ use serde::Serialize;
 
 pub use self::{
     finding::{Class, Finding, Findings, Kind, MAX_KEPT},
-    stream::MAX_STREAM_RECORDS,
+    stream::{MAX_STREAM_RECORDS, Records},
 };
 use self::{
     history::{History, Summary},
     stream::{Fault, OpenStream, Place},
 };
 use crate::{
-    Hash, KeyRing, ObjectName, StreamId,
+    KeyRing, ObjectName, StreamId,
     chain::Head,
     checkpoint::{Checkpoint, NoteError, VerifyingKey},
 };
@@ -38,6 +38,8 @@ pub struct Expected {
     pub head: Option<Head>,
     /// Where no rotation is under way: the highest generation that the register has issued.
     pub at_rest: Option<u64>,
+    /// The register says that this place lacks objects from this name on.
+    pub behind: Option<String>,
     /// How many records the register says could not be stored.
     pub lost: u64,
     /// Whether another place is read and compared with this one.
@@ -170,14 +172,34 @@ impl<'k> Verifier<'k> {
         seq.map_or(next, |seq| seq.saturating_add(1))
     }
 
-    /// Ends the stream that was begun. Returns the hash of each of its records by number, to compare places.
-    pub fn end(&mut self) -> Vec<Option<Hash>> {
-        let Some(stream) = self.open.take() else { return Vec::new() };
-        let checkpoints = self.open_notes(&stream);
+    /// What was read of the stream that was begun.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        self.open.as_ref().map(|stream| stream.entries.clone()).unwrap_or_default()
+    }
+
+    /// Ends the stream that was begun.
+    pub fn end(&mut self) {
+        if let Some(stream) = self.open.take() {
+            self.judge(&stream, &stream.entries);
+        }
+    }
+
+    /// Ends the stream that was begun, of which all places together hold these records. What this place lacks of them is for
+    /// [`compare`] to judge, and breaks no chain.
+    pub fn end_among(&mut self, union: &Records) {
+        if let Some(stream) = self.open.take() {
+            let mut all = stream.entries.clone();
+            all.add(union);
+            self.judge(&stream, &all);
+        }
+    }
+
+    fn judge(&mut self, stream: &OpenStream, all: &Records) {
+        let checkpoints = self.open_notes(stream);
         let mut found = Vec::new();
-        self.history.stream(&stream, &checkpoints, &mut self.summary, &mut found);
+        self.history.stream(stream, all, &checkpoints, &mut self.summary, &mut found);
         self.report(found);
-        stream.entries.iter().map(|entry| entry.as_ref().map(|entry| entry.hash)).collect()
     }
 
     /// Ends the stream that was begun, of which a part cannot be read: nothing is said about it, and the next one is taken to

@@ -10,8 +10,10 @@ pub const MAX_STREAM_RECORDS: u64 = 100_000;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mark {
     Other,
-    Intent,
-    Closed,
+    /// A rotation is begun; its generation.
+    Intent(Option<u64>),
+    /// A rotation is over; its generation.
+    Closed(Option<u64>),
     KeyRotated(Option<Kid>),
     Gap,
     Continued,
@@ -43,6 +45,39 @@ pub(super) struct Entry {
     pub(super) offset: u64,
 }
 
+/// What one place holds of a stream, by the records' numbers; or what several places hold together.
+#[derive(Clone, Debug, Default)]
+pub struct Records(pub(super) Vec<Option<Entry>>);
+
+impl Records {
+    /// The hash of each record.
+    pub fn hashes(&self) -> impl Iterator<Item = Option<Hash>> {
+        self.0.iter().map(|entry| entry.as_ref().map(|entry| entry.hash))
+    }
+
+    /// The hash of the record that the first one continues; `None` if the first one is not here.
+    #[must_use]
+    pub fn before(&self) -> Option<Hash> {
+        Some(self.0.first()?.as_ref()?.prev)
+    }
+
+    pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
+        self.0.get(usize::try_from(seq).ok()?)?.as_ref()
+    }
+
+    /// Adds what another place holds and this one does not.
+    pub fn add(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), None);
+        }
+        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
+            if ours.is_none() {
+                ours.clone_from(theirs);
+            }
+        }
+    }
+}
+
 /// What kind of object a line comes from, and so where it must stand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
@@ -65,7 +100,7 @@ pub(super) struct Fault {
 pub(super) struct OpenStream {
     pub(super) id: StreamId,
     name: String,
-    pub(super) entries: Vec<Option<Entry>>,
+    pub(super) entries: Records,
     pub(super) objects: Vec<String>,
     /// The keys of this stream that were needed so far; `None` for one that is not at hand.
     keys: Vec<(Kid, Option<StreamKey>)>,
@@ -74,7 +109,7 @@ pub(super) struct OpenStream {
 impl OpenStream {
     pub(super) fn new(id: StreamId) -> Self {
         let name = id.to_string();
-        Self { id, name, entries: Vec::new(), objects: Vec::new(), keys: Vec::new() }
+        Self { id, name, entries: Records::default(), objects: Vec::new(), keys: Vec::new() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -91,12 +126,12 @@ impl OpenStream {
     }
 
     pub(super) fn entry(&self, seq: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(seq).ok()?)?.as_ref()
+        self.entries.get(seq)
     }
 
     /// How many records are there, whatever is missing between them.
     pub(super) fn present(&self) -> u64 {
-        self.entries.iter().flatten().count() as u64
+        self.entries.0.iter().flatten().count() as u64
     }
 
     /// Takes a line (without its line feed). Returns its number. A number that was left out is reported when the stream ends.
@@ -127,11 +162,12 @@ impl OpenStream {
         };
         let hash = sha256(bytes);
         let at = usize::try_from(line.seq).unwrap_or(usize::MAX);
-        if self.entries.len() <= at {
-            self.entries.resize_with(at + 1, || None);
+        let entries = &mut self.entries.0;
+        if entries.len() <= at {
+            entries.resize_with(at + 1, || None);
         }
         let object = u32::try_from(self.objects.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        match self.entries.get_mut(at) {
+        match entries.get_mut(at) {
             Some(Some(entry)) if entry.hash != hash => {
                 Err(fault(Kind::Fork, seq, "another record has the same place in another object"))
             }
@@ -184,8 +220,8 @@ impl OpenStream {
 
 fn mark(line: &Line<'_>) -> Mark {
     match line.kind {
-        kinds::INTENT => Mark::Intent,
-        kinds::CLOSED | kinds::WITHDRAWN => Mark::Closed,
+        kinds::INTENT => Mark::Intent(line.generation()),
+        kinds::CLOSED | kinds::WITHDRAWN => Mark::Closed(line.generation()),
         kinds::GAP => Mark::Gap,
         kinds::CONTINUED => Mark::Continued,
         kinds::KEY_ROTATED => Mark::KeyRotated(line.next_key().map(|(kid, ..)| kid)),

@@ -1,7 +1,12 @@
 //! What the verifier finds, told attack by attack. The random attacks are in `tests/tampering.rs`.
 
-use super::{compare::Excuse, *};
-use crate::{Chain, Facts, Outcome, RootKey, SigningKey, ZERO, record::kinds};
+use std::collections::BTreeSet;
+
+use super::{
+    compare::{Beyond, Comparison, Held},
+    *,
+};
+use crate::{Chain, Facts, Hash, Outcome, RootKey, SigningKey, ZERO, record::kinds, to_hex};
 
 fn root(text: &str) -> RootKey {
     RootKey::from_text(&text.repeat(32)).unwrap()
@@ -358,31 +363,138 @@ fn objects_of_others_are_named_and_not_read() {
     assert_eq!((kinds_of(&report), report.findings.count(Kind::ForeignObject)), (vec![Kind::ForeignObject], 2));
 }
 
+/// What a comparison of these places finds: kind, place and first record.
+fn compared(places: &[&Objects], behind: Option<&str>, beyond: Beyond) -> Vec<(Kind, String, String, u64)> {
+    let keys = keys(&["k"]);
+    let mut comparison = Comparison::new(beyond);
+    let parse = |name: &String| ObjectName::parse(name).unwrap().stream().clone();
+    let streams: BTreeSet<StreamId> = places.iter().flat_map(|all| all.iter().map(|(name, _)| parse(name))).collect();
+    for stream in streams {
+        let read = places.iter().map(|objects| {
+            let mut verifier = Verifier::new(&keys, "here", "orders", Expected::default());
+            verifier.begin(stream.clone());
+            for (name, bytes) in objects.iter().filter(|(name, _)| parse(name) == stream) {
+                verifier.object(name, bytes);
+            }
+            verifier.records()
+        });
+        let read: Vec<Records> = read.collect();
+        let mut union = Records::default();
+        read.iter().for_each(|records| union.add(records));
+        let held = read.iter().zip(["one", "two"]);
+        let held =
+            held.map(|(records, name)| Held { name, behind: behind.filter(|_| name == "two"), records: Some(records) });
+        comparison.stream(&stream, &union, &held.collect::<Vec<_>>());
+    }
+    let found = comparison.finish().into_iter();
+    found.map(|found| (found.kind, found.source, found.object, found.seq.unwrap())).collect()
+}
+
 #[test]
-fn two_places_are_compared_record_by_record() {
-    let hash = |byte| Some([byte; 32]);
-    let stream = id(3, 9);
-    let excuse = Excuse {
-        beyond: compare::Beyond::Head(Head {
-            stream: stream.to_string(),
-            seq: 1,
-            hash: String::new(),
-            kid: String::new(),
-            records: 2,
-        }),
-        behind: None,
+fn what_one_place_lacks_is_judged_by_whether_it_leads_to_the_head() {
+    let writer = three_rotations();
+    let all = &writer.objects;
+    let head = || Beyond::Head(writer.head.clone().unwrap());
+    let at = |rotation, seq, kind| vec![(kind, "two".to_owned(), id(rotation, rotation).to_string(), seq)];
+    assert_eq!(compared(&[all, all], None, head()), []);
+    let without = |range: core::ops::Range<usize>| -> Objects {
+        let kept = all.iter().enumerate().filter(|(number, _)| !range.contains(number));
+        kept.map(|(_, object)| object.clone()).collect()
     };
-    let ours = [hash(1), hash(2), hash(3), hash(4)];
-    let found = |theirs: &[Option<Hash>], excuse: &Excuse| {
-        let found = compare::compare(&stream, &ours, ("there", theirs), excuse);
-        found.into_iter().map(|finding| (finding.kind, finding.seq.unwrap())).collect::<Vec<_>>()
+    // Before the head it was taken away, at whatever place; behind it, it is on its way.
+    assert_eq!(compared(&[all, &without(5..7)], None, head()), at(2, 1, Kind::CloudsDiffer));
+    assert_eq!(compared(&[all, &without(10..12)], None, head()), at(3, 2, Kind::CloudsDiffer));
+    assert_eq!(compared(&[all, &without(0..12)], None, head()).len(), 3);
+    let earlier = Beyond::Head(Head { seq: 1, hash: to_hex(&sha_of(&all[9].1)), ..writer.head.clone().unwrap() });
+    assert_eq!(compared(&[all, &without(10..12)], None, earlier), at(3, 2, Kind::NotInBoth));
+    // What the register declares is behind, and nothing else.
+    let from = id(2, 2).lines(1);
+    assert_eq!(compared(&[all, &without(5..8)], Some(&from), head()), at(2, 1, Kind::NotInBoth));
+    assert_eq!(compared(&[&without(5..8), all], Some(&from), head())[0].0, Kind::CloudsDiffer);
+    // Without a register a place that ends early is behind; one that goes on, or holds nothing, is not.
+    assert_eq!(compared(&[all, &without(10..12)], None, Beyond::Nothing), at(3, 2, Kind::NotInBoth));
+    assert_eq!(compared(&[all, &without(5..7)], None, Beyond::Nothing), at(2, 1, Kind::CloudsDiffer));
+    assert!(compared(&[all, &Vec::new()], None, Beyond::Nothing).iter().all(|found| found.0 == Kind::CloudsDiffer));
+    // Another record in the place of one.
+    let mut forged = Writer { last: sha_of(&all[10].1), ..Writer::new() };
+    let mut other = Chain::begin(id(4, 4), sha_of(&all[11].1), 12, Some(&root("k")));
+    forged.append(&mut other, "forged");
+    let mut one = Writer { last: sha_of(&all[11].1), ..Writer::new() };
+    drop(one.stream(id(4, 4), Some(&root("k")), &["apply.done"]));
+    assert_eq!(compared(&[&one.objects, &forged.objects], None, Beyond::Nothing)[0].0, Kind::CloudsDiffer);
+}
+
+/// A worker was overtaken, and had died between two places; many rotations later it is told as what it is.
+#[test]
+fn what_an_overtaken_worker_left_in_one_place_is_no_difference_of_the_history() {
+    let key = root("k");
+    for later in [1, 100] {
+        let mut writer = Writer::new();
+        let mut slow = writer.stream(id(1, 1), Some(&key), &[kinds::INTENT, "apply.begin"]);
+        let shared = (writer.last, writer.records, writer.head.clone());
+        writer.append(&mut slow, "apply.done");
+        let gone = writer.objects.len() - 1;
+        (writer.last, writer.records, writer.head) = shared;
+        drop(writer.stream(id(1, 2), Some(&key), &["apply.done", kinds::CLOSED]));
+        for number in 2..2 + later {
+            writer.minute = 0;
+            drop(writer.rotation(number, Some(&key)));
+        }
+        let mut lacking = writer.objects.clone();
+        lacking.remove(gone);
+        let head = || Beyond::Head(writer.head.clone().unwrap());
+        let beside = compared(&[&writer.objects, &lacking], None, head());
+        assert_eq!(beside, [(Kind::NotInBoth, "two".to_owned(), id(1, 1).to_string(), 2)], "{later} rotations later");
+        // What both workers continue is history.
+        let mut lacking = writer.objects.clone();
+        lacking.remove(1);
+        let before = compared(&[&writer.objects, &lacking], None, head());
+        assert_eq!(
+            before,
+            [(Kind::CloudsDiffer, "two".to_owned(), id(1, 1).to_string(), 1)],
+            "{later} rotations later"
+        );
+    }
+}
+
+/// The second place got nothing for a while, and the register says so. Only a comparison tells: its chain has a hole.
+#[test]
+fn a_place_that_the_register_declares_behind_is_not_taken_for_cut_off() {
+    let writer = three_rotations();
+    let keys = keys(&["k"]);
+    let judge = |behind: Option<String>, holds: &dyn Fn(usize) -> bool| {
+        let expected = Expected { behind, compared: true, ..writer.expected() };
+        let mut verifier = Verifier::new(&keys, "here", "orders", expected);
+        for (block, number) in (1..=3_u64).enumerate() {
+            let mut whole = Verifier::new(&keys, "there", "orders", Expected::default());
+            whole.begin(id(number, number));
+            verifier.begin(id(number, number));
+            for (at, (name, bytes)) in writer.objects.iter().enumerate().skip(block * 4).take(4) {
+                whole.object(name, bytes);
+                if holds(at) {
+                    verifier.object(name, bytes);
+                }
+            }
+            verifier.end_among(&whole.records());
+        }
+        kinds_of(&verifier.finish())
     };
-    assert_eq!(found(&ours, &excuse), []);
-    assert_eq!(found(&[hash(1), hash(9), hash(3), hash(4)], &excuse), [(Kind::CloudsDiffer, 1)]);
-    assert_eq!(found(&[], &excuse), [(Kind::CloudsDiffer, 0), (Kind::NotInBoth, 2)]);
-    assert_eq!(found(&ours[..2], &excuse), [(Kind::NotInBoth, 2)]);
-    let declared = Excuse { behind: Some(stream.lines(1)), ..excuse };
-    assert_eq!(found(&[], &declared), [(Kind::CloudsDiffer, 0), (Kind::NotInBoth, 1)]);
+    let behind = Some(id(2, 2).lines(1));
+    assert_eq!(judge(behind.clone(), &|at| at < 5), []);
+    assert_eq!(judge(behind, &|at| !(5..10).contains(&at)), []);
+    assert_eq!(judge(None, &|at| at < 5), [Kind::Truncated]);
+    assert_eq!(judge(Some(id(4, 4).lines(0)), &|at| at < 5), [Kind::Truncated]);
+}
+
+#[test]
+fn two_workers_that_began_a_trail_at_once_are_told_and_no_conflict() {
+    let mut writer = Writer::new();
+    let key = root("k");
+    drop(writer.stream(id(1, 1), Some(&key), &[kinds::INTENT]));
+    (writer.last, writer.records) = (ZERO, 0);
+    drop(writer.stream(id(1, 2), Some(&key), &[kinds::INTENT, kinds::CLOSED]));
+    drop(writer.rotation(2, Some(&key)));
+    assert_eq!(kinds_of(&verify(&keys(&["k"]), &writer.objects, writer.expected())), [Kind::SideBranch]);
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(super) struct Found {
     pub(super) kid: Kid,
     /// Records that were made, are nowhere, and are missed.
     pub(super) lost: u64,
+    /// The stream of the last record.
+    pub(super) stream: Option<StreamId>,
 }
 
 /// Looks at every place that answers.
@@ -133,26 +135,35 @@ async fn join(
     let first = stream.lines(head.object);
     let all = places.iter().filter_map(|(_, names)| names.as_ref());
     let present: BTreeSet<&String> = all.flatten().filter(|name| is_lines(name) && **name >= first).collect();
-    let mut found = Found { start: Start::Damaged, last: hash, records: head.records, kid, lost: head.lost };
+    let mut found = Found {
+        start: Start::Damaged,
+        last: hash,
+        records: head.records,
+        kid,
+        lost: head.lost,
+        stream: Some(stream.clone()),
+    };
     if present.len() == 1 && present.contains(&first) {
         found.start = Start::Joined;
         return found;
     }
-    let mut seen = None;
+    // Everything that descends from the register's record, and how many records there were up to it. Two workers may have continued
+    // the same record; the branch that was begun last is gone on with.
+    let mut descend: BTreeMap<Hash, u64> = BTreeMap::new();
     let run = format!("-{:08x}", stream.run);
     for name in present.into_iter().take(MAX_JOINED) {
         let Some(bytes) = fetch(name, places, deadline).await else { break };
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Some(parsed) = Line::parse(line) else { break };
             let this = sha256(line);
-            let continues = seen == Some(parsed.prev);
             if parsed.seq == head.seq && this == hash {
                 found.start = Start::Joined;
-                seen = Some(this);
-            } else if continues && found.start == Start::Joined {
-                seen = Some(this);
+                descend.insert(this, head.records);
+            } else if let Some(before) = descend.get(&parsed.prev).copied() {
+                found.records = before.saturating_add(1);
+                descend.insert(this, found.records);
                 (found.last, found.kid) = (this, parsed.next_key().map_or(parsed.kid, |(next, ..)| next));
-                found.records += 1;
+                found.stream = StreamId::parse(parsed.stream);
                 // What the worker feared to be lost was stored after all.
                 found.lost = found.lost.saturating_sub(u64::from(parsed.stream.ends_with(&run)));
             }
@@ -258,7 +269,7 @@ async fn copy(
 
 /// The register names no record: either there is none, or the register was lost.
 async fn from_the_end(set: &str, places: &[Listed], deadline: Deadline) -> PortResult<Found> {
-    let found = Found { start: Start::Genesis, last: ZERO, records: 0, kid: UNSIGNED, lost: 0 };
+    let found = Found { start: Start::Genesis, last: ZERO, records: 0, kid: UNSIGNED, lost: 0, stream: None };
     let all = places.iter().filter_map(|(_, names)| names.as_ref());
     let Some(last) = all.flatten().filter(|name| is_lines(name)).max() else { return Ok(found) };
     let bytes = fetch(last, places, deadline).await.unwrap_or_default();
@@ -268,5 +279,6 @@ async fn from_the_end(set: &str, places: &[Listed], deadline: Deadline) -> PortR
         return Err(PortError::refused(Kind::Malformed, what));
     };
     let kid = parsed.next_key().map_or(parsed.kid, |(next, ..)| next);
-    Ok(Found { start: Start::Continued, last: sha256(line), kid, ..found })
+    let stream = StreamId::parse(parsed.stream);
+    Ok(Found { start: Start::Continued, last: sha256(line), kid, stream, ..found })
 }

@@ -209,7 +209,7 @@ impl Trail {
     pub async fn rotate_key(&self, event: AuditEvent, next: &RootKey, deadline: Deadline) -> PortResult<()> {
         let mut writer = self.writer.lock().await;
         self.begin(&mut writer, deadline).await?;
-        self.enter(&mut writer, event.rotation, event.epoch)?;
+        self.enter(&mut writer, &event)?;
         self.hand_over(&mut writer, &event, next)?;
         self.gather(&mut writer);
         writer
@@ -258,7 +258,7 @@ impl Trail {
     fn seal_all(&self, writer: &mut Writer) -> PortResult<()> {
         loop {
             let Some(event) = self.events().waiting.front().cloned() else { break };
-            self.enter(writer, event.rotation, event.epoch)?;
+            self.enter(writer, &event)?;
             self.introduce(writer, &event)?;
             self.seal(writer, &event)?;
             let mut events = self.events();
@@ -269,9 +269,20 @@ impl Trail {
         Ok(())
     }
 
-    /// Makes sure that the chain is that of the stream to which a rotation and an epoch belong.
-    fn enter(&self, writer: &mut Writer, rotation: u64, epoch: u64) -> PortResult<()> {
-        let stream = StreamId { set: self.set.clone(), rotation, epoch, run: self.run };
+    /// Makes sure that the chain is that of the stream to which an event belongs.
+    ///
+    /// A stream never stands before the one that it continues, whatever register its worker has read: a listing is read once, from
+    /// its beginning. A worker that was overtaken says so in its own stream: rotation and epoch of that event are its successor's.
+    fn enter(&self, writer: &mut Writer, event: &AuditEvent) -> PortResult<()> {
+        if event.kind == kinds::FENCED && writer.chain.is_some() {
+            return Ok(());
+        }
+        let stream = StreamId { set: self.set.clone(), rotation: event.rotation, epoch: event.epoch, run: self.run };
+        let before = match (&writer.chain, &writer.begun) {
+            (Some(chain), _) => Some(chain.stream()),
+            (None, begun) => begun.as_ref().and_then(|found| found.stream.as_ref()),
+        };
+        let stream = before.map_or(stream.clone(), |before| stream.not_before(before));
         if writer.chain.as_ref().is_some_and(|chain| *chain.stream() == stream) {
             return Ok(());
         }

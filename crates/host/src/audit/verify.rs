@@ -7,10 +7,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use dizzy_audit::{
-    Hash, Head, ObjectName, StreamId,
+    Head, ObjectName, StreamId,
     verify::{
-        Expected, Finding, Findings, Keys, Kind, MAX_OBJECT_BYTES, SetReport, Verifier,
-        compare::{Beyond, Excuse, compare},
+        Expected, Findings, Keys, Kind, MAX_OBJECT_BYTES, Records, SetReport, Verifier,
+        compare::{Beyond, Comparison, Held},
     },
 };
 use serde::Serialize;
@@ -65,6 +65,8 @@ struct Place<'a> {
     streams: Streams<'a>,
     next: Option<Group>,
     done: Option<SetReport>,
+    /// The register says that it lacks objects from this name on.
+    behind: Option<String>,
 }
 
 /// Reads a set from every place, and compares them. `call` is the longest that one call may take.
@@ -73,26 +75,54 @@ pub async fn verify_set(keys: &Keys, set: &str, sources: &[Source], known: &Know
     let mut places: Vec<Place<'_>> = Vec::new();
     for source in sources {
         let store = &*source.store;
+        let name = store.place();
+        let behind = known.register.as_ref().and_then(|head| head.behind.get(&name)).cloned();
         let expected = Expected {
             head: known.head.clone(),
+            behind: behind.clone(),
             at_rest: known.at_rest,
             lost: known.register.as_ref().map_or(0, |head| head.lost),
             compared: sources.len() > 1,
             may_begin_late: known.may_begin_late,
             notes: known.notes.clone(),
         };
-        let mut verifier = Verifier::new(keys, &store.place(), set, expected);
+        let mut verifier = Verifier::new(keys, &name, set, expected);
         versions(store, set, &mut verifier, call).await;
-        let (name, streams) = (store.place(), Streams::new(store, set));
-        places.push(Place { store, name, verifier: Some(verifier), streams, next: None, done: None });
+        let streams = Streams::new(store, set);
+        places.push(Place { store, name, verifier: Some(verifier), streams, next: None, done: None, behind });
     }
     for place in &mut places {
         place.advance(call).await;
     }
+    let mut comparison = Comparison::new(match (&known.head, known.registered) {
+        (Some(head), _) => Beyond::Head(head.clone()),
+        (None, true) => Beyond::Everything,
+        (None, false) => Beyond::Nothing,
+    });
     while let Some(stream) = places.iter().filter_map(Place::stream).min_by_key(|id| id.to_string()).cloned() {
-        let read = places.iter_mut().map(|place| place.read(&stream, call));
-        let digests = crate::driver::side_by_side(read).await;
-        differences(&stream, &places, &digests, known, &mut findings);
+        let reads = places.iter_mut().map(|place| place.read(&stream, call));
+        let read = crate::driver::side_by_side(reads).await;
+        let mut union = Records::default();
+        for records in read.iter().flatten() {
+            union.add(records);
+        }
+        let held = places.iter().zip(&read).map(|(place, records)| Held {
+            name: &place.name,
+            behind: place.behind.as_deref(),
+            records: records.as_ref(),
+        });
+        comparison.stream(&stream, &union, &held.collect::<Vec<_>>());
+        for place in places.iter_mut() {
+            if let Some(verifier) = &mut place.verifier {
+                verifier.end_among(&union);
+            }
+            if place.next.is_none() {
+                place.advance(call).await;
+            }
+        }
+    }
+    for finding in comparison.finish() {
+        findings.push(finding);
     }
     let mut reports = Vec::new();
     for place in places {
@@ -140,17 +170,17 @@ impl Place<'_> {
         }
     }
 
-    /// Reads a stream, if this place has it. `None`: nothing can be said about it here.
-    async fn read(&mut self, stream: &StreamId, call: Duration) -> Option<Vec<Option<Hash>>> {
-        self.verifier.as_ref()?;
-        if self.stream() != Some(stream) {
-            return Some(Vec::new());
+    /// Reads a stream, as far as this place has it; it is left open. `None`: nothing can be said about it here.
+    async fn read(&mut self, stream: &StreamId, call: Duration) -> Option<Records> {
+        let is_here = self.stream() == Some(stream);
+        self.verifier.as_mut()?.begin(stream.clone());
+        if !is_here {
+            return Some(Records::default());
         }
-        let Some(Group::Stream(_, names)) = self.next.take() else { return Some(Vec::new()) };
+        let Some(Group::Stream(_, names)) = self.next.take() else { return Some(Records::default()) };
         let mut archived = Vec::new();
         let mut has_whole = false;
         let mut verifier = self.verifier.take()?;
-        verifier.begin(stream.clone());
         for part in names.chunks(PARALLEL) {
             let reads = part.iter().map(|name| self.store.get(name, MAX_OBJECT_BYTES, Deadline::after(call)));
             for (name, read) in part.iter().zip(crate::driver::side_by_side(reads).await) {
@@ -177,54 +207,20 @@ impl Place<'_> {
             let detail = "the object is in an archive tier: restore it, and verify again";
             verifier.found(Kind::Archived, name, None, detail);
         }
-        let digest = if archived.is_empty() || has_whole {
-            Some(verifier.end())
+        let records = if archived.is_empty() || has_whole {
+            Some(verifier.records())
         } else {
             verifier.skip();
             None
         };
         self.verifier = Some(verifier);
-        self.advance(call).await;
-        digest
+        records
     }
 }
 
 fn is_archived(error: &PortError) -> bool {
     // S3 (403) and Object Storage (409); each says so by this code.
     matches!(error.code.as_deref(), Some("InvalidObjectState" | "NotRestored" | "RestoreInProgress"))
-}
-
-/// What each place lacks that another one has.
-fn differences(
-    stream: &StreamId,
-    places: &[Place<'_>],
-    digests: &[Option<Vec<Option<Hash>>>],
-    known: &Known,
-    findings: &mut Findings,
-) {
-    let mut told: Vec<Finding> = Vec::new();
-    for (at, ours) in digests.iter().enumerate() {
-        let Some(ours) = ours else { continue };
-        for (other, (place, theirs)) in places.iter().zip(digests).enumerate() {
-            let Some(theirs) = theirs.as_ref().filter(|_| other != at) else { continue };
-            let behind = known.register.as_ref().and_then(|head| head.behind.get(&place.name)).cloned();
-            let beyond = match (&known.head, known.registered) {
-                (Some(head), _) => Beyond::Head(head.clone()),
-                (None, true) => Beyond::Everything,
-                (None, false) => Beyond::Nothing,
-            };
-            let excuse = Excuse { beyond, behind };
-            for finding in compare(stream, ours, (&place.name, theirs), &excuse) {
-                // Of three places, two may miss the same in the third.
-                if !told.contains(&finding) {
-                    told.push(finding);
-                }
-            }
-        }
-    }
-    for finding in told {
-        findings.push(finding);
-    }
 }
 
 /// An object that is written once has one version.

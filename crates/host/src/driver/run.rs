@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use dizzy_audit::record::kinds;
 use dizzy_engine::{
     Finish, Generation, Goal, Next, Outcome, Pace, Phase, Stage, Then, WORKER_LIFE_MS, Worker, set_down, step,
 };
@@ -270,7 +271,7 @@ impl<'a> Run<'a> {
             | Finish::Busy(_)
             // It did not get as far as to take the set, and has no place in its history.
             | Finish::Misfit => return,
-            Finish::Fenced => "worker.fenced",
+            Finish::Fenced => kinds::FENCED,
             Finish::Drift => "drift.found",
             Finish::NotRevoked => "revoke.unproven",
             Finish::Failed

@@ -143,22 +143,6 @@ impl Way {
         }
     }
 
-    /// Whether the trail must verify afterwards. After the others the verifier still takes some honest trails for altered ones: those of
-    /// workers that were overtaken, or whose Intent or Abort the register did not take (docs/testing.md).
-    pub(super) const fn leaves_a_whole_trail(self) -> bool {
-        matches!(
-            self,
-            Self::Told
-                | Self::Untold
-                | Self::Lost
-                | Self::AfterAbort
-                | Self::AfterNext
-                | Self::DeadBefore
-                | Self::DeadAfter
-                | Self::Throttled
-        )
-    }
-
     /// The faults, in turn, at the `nth` call of a point.
     pub(super) fn faults(self, point: Point, nth: usize) -> Vec<Fault> {
         let at = |form| Fault::nth_at(point, nth, form);

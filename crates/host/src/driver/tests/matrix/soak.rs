@@ -84,6 +84,8 @@ async fn walk(seed: u64) -> (Verdict, String) {
         let step = dice.step(members);
         writeln!(trace, "  {step:?}").unwrap();
         take(&mut story, step, members).await;
+        // At any moment: somebody verifies while workers are dead, asleep or half-way.
+        story.verify_trail().await;
     }
     (story.let_everything_go().await, trace)
 }

@@ -137,9 +137,7 @@ impl Story {
         if self.old_reads_left() > 0 {
             self.rotate().await;
         }
-        if ways[1].is_none() && ways.iter().flatten().all(|way| way.leaves_a_whole_trail()) {
-            self.verify_trail().await;
-        }
+        self.verify_trail().await;
         self.conclude(has(Way::AfterAbort))
     }
 
@@ -174,6 +172,7 @@ impl Story {
         self.settle().await;
         self.place.pass_windows().await;
         self.rotate().await;
+        self.verify_trail().await;
         self.conclude(false)
     }
 
@@ -347,7 +346,7 @@ impl Story {
     }
 
     /// Whatever went wrong, nobody who verifies the trail may take it for tampering.
-    async fn verify_trail(&self) {
+    pub(super) async fn verify_trail(&self) {
         let trail = self.place.verify_trail().await;
         if trail.findings.worst() >= Some(Class::Tampering) {
             self.judge.complain(format!("the trail looks tampered with: {:?}", trail.findings.kept));
