@@ -96,8 +96,13 @@ pub enum Output {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Write a commented configuration file.
-    #[command(after_help = "Examples:\n  dizzy-keys init\n  dizzy-keys --config orders.toml init")]
+    /// Write a configuration file: commented, or from secrets that exist.
+    ///
+    /// Without options, a commented example. With --from-aws-secret or --from-oci-secret, which may be repeated and mixed: one set with
+    /// these secrets and the databases that they publish, as short as it can be. CURRENT is read for that, and never shown.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys init\n  dizzy-keys --config orders.toml init\n  dizzy-keys init --from-aws-secret prod/orders --admin aws-sm:prod/orders-admin\n  dizzy-keys init --set orders --from-aws-secret prod/orders --from-oci-secret ocid1.vaultsecret.oc1..."
+    )]
     Init(Init),
     /// Look at everything a rotation needs, and change nothing.
     ///
@@ -173,6 +178,35 @@ pub struct Init {
     /// Replace a file that is there already.
     #[arg(long)]
     pub force: bool,
+    /// A secret in AWS Secrets Manager, by name or ARN, to fill the configuration from; may be repeated.
+    #[arg(long, value_name = "NAME-OR-ARN")]
+    pub from_aws_secret: Vec<String>,
+    /// A secret in OCI Vault to fill the configuration from; may be repeated.
+    #[arg(long, value_name = "OCID")]
+    pub from_oci_secret: Vec<String>,
+    /// Name of the set (default: made from the name of the secret or database).
+    #[arg(long, value_name = "SET")]
+    pub set: Option<String>,
+    /// How passwords change: two users that take turns, or one.
+    #[arg(long, value_enum, default_value_t = DraftStrategy::Alternating)]
+    pub strategy: DraftStrategy,
+    /// Reference to an administrator's login, for `prepare`: aws-sm:NAME, oci-vault:OCID, env:NAME or file:PATH.
+    #[arg(long, value_name = "REFERENCE")]
+    pub admin: Option<String>,
+    /// Reference to private roots (PEM) for TLS to the databases.
+    #[arg(long, value_name = "REFERENCE")]
+    pub tls_ca: Option<String>,
+}
+
+/// The strategy that `init` writes for every database.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum DraftStrategy {
+    /// Two users take turns: no moment without a working credential.
+    Alternating,
+    /// One user, Oracle only: both passwords are valid for a time.
+    Rollover,
+    /// One user: a short lockout at each rotation.
+    Single,
 }
 
 /// Commands that take any number of sets.

@@ -124,6 +124,27 @@ impl Credential {
     }
 }
 
+/// What a document says about one database, without the password.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Description {
+    /// The key of its object in a blob; `None` in the flat format, which has no name.
+    pub name: Option<String>,
+    /// The field `engine`, as written.
+    pub engine: Option<String>,
+    /// The database user.
+    pub username: String,
+    /// Host.
+    pub host: Option<String>,
+    /// Port.
+    pub port: Option<u16>,
+    /// PostgreSQL: the database to connect to.
+    pub dbname: Option<String>,
+    /// Oracle: the service.
+    pub service: Option<String>,
+    /// The field `masterarn`: where AWS's rotation functions find an administrator's login.
+    pub administrator: Option<String>,
+}
+
 /// What a document says about where a database is, when its object has to be written first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Endpoint<'a> {
@@ -253,6 +274,50 @@ impl SecretDocument {
             port: fields.port()?,
             dbname: fields.optional("dbname")?,
             service: fields.optional("service")?,
+        })
+    }
+
+    /// What the document says about the databases that it publishes, whatever their names. For a configuration that is yet to be
+    /// written; where there is one, [`format`](Self::format) goes by its names.
+    ///
+    /// # Errors
+    /// `NoCredential` if it publishes none, `Ambiguous` if it has both formats, and those of [`credential`](Self::credential).
+    pub fn describe(&self) -> Result<Vec<Description>, DocumentError> {
+        let login = |object: &Object| {
+            ["username", "password"].iter().all(|wanted| {
+                object.members.iter().any(|(key, span)| key == wanted && self.slice(span).starts_with('"'))
+            })
+        };
+        let mut described = Vec::new();
+        for (key, span) in self.root.members.iter().filter(|(_, span)| self.slice(span).starts_with('{')) {
+            let object = Object::parse(self.text.expose(), span.clone())?;
+            if login(&object) {
+                // A key that stands there twice is refused here.
+                self.root.find(key, key)?;
+                described.push(self.description(&object, Format::Blob, key)?);
+            }
+        }
+        match (login(&self.root), described.is_empty()) {
+            (true, false) => Err(DocumentError::Ambiguous),
+            (true, true) => Ok(vec![self.description(&self.root, Format::Rds, "")?]),
+            (false, false) => Ok(described),
+            (false, true) => Err(DocumentError::NoCredential),
+        }
+    }
+
+    fn description(&self, object: &Object, format: Format, name: &str) -> Result<Description, DocumentError> {
+        let fields = Fields { document: self, object, database: name, format };
+        // Empty passwords are refused where they are used; here they shall not be proposed either.
+        drop(Zeroizing::new(fields.required("password")?));
+        Ok(Description {
+            name: (format == Format::Blob).then(|| name.to_owned()),
+            engine: fields.optional("engine")?,
+            username: fields.required("username")?,
+            host: fields.optional("host")?,
+            port: fields.port()?,
+            dbname: fields.optional("dbname")?,
+            service: fields.optional("service")?,
+            administrator: fields.optional("masterarn")?,
         })
     }
 

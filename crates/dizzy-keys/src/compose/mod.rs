@@ -180,14 +180,14 @@ impl Composer {
         })
     }
 
-    /// The store of a secret of a set.
+    /// The store of a secret of the set of this name.
     ///
     /// # Errors
     /// If credentials cannot be published there, or there is no access to its cloud.
-    pub(crate) fn store(&self, set: &RotationSet, secret: &Reference) -> Result<Arc<dyn SecretStore>, Report> {
+    pub(crate) fn store(&self, set: &str, secret: &Reference) -> Result<Arc<dyn SecretStore>, Report> {
         match secret {
             Reference::AwsSm { id, .. } => {
-                let store = SecretsManagerStore::new(self.aws.clone(), id, &set.name);
+                let store = SecretsManagerStore::new(self.aws.clone(), id, set);
                 let contract = self.contract.as_ref().filter(|(bound, _)| bound == secret);
                 Ok(match contract {
                     Some((_, contract)) => Arc::new(store.under_contract(contract.clone())),
@@ -204,7 +204,7 @@ impl Composer {
 
     async fn look(&self, set: &RotationSet, secret: &Secret, rule: FormatRule) -> Result<Look, Report> {
         let place = secret.store.to_string();
-        let store = self.store(set, &secret.store)?;
+        let store = self.store(&set.name, &secret.store)?;
         let current = store.current(Deadline::after(self.limits.call)).await;
         let current = current.map_err(|error| Report::of_port(Port::Store, &place, &error, NOTHING_DONE))?;
         let of_document = |error| Report::of_document(&place, &error, NOTHING_DONE);

@@ -106,7 +106,7 @@ impl Rotation<'_> {
             Step::Finish => Until::End,
         };
         for _ in 0..ROUNDS {
-            let store = self.plain.store(self.set, self.secret)?;
+            let store = self.plain.store(&self.set.name, self.secret)?;
             let seen = self.look(&*store).await?;
             let token = VersionId(self.event.token.clone());
             let is_current = seen.labels.current.as_ref() == Some(&token);

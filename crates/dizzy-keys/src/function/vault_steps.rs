@@ -32,7 +32,7 @@ pub(super) async fn act(config: Config, limits: Limits, event: &VaultStep) -> Re
     let (set, secret) = find(&config, &event.secret, is)?;
     let (set, secret) = (set.clone(), secret.clone());
     let composer = Composer::new(config).within(of_a_step(limits));
-    let store = composer.store(&set, &secret)?;
+    let store = composer.store(&set.name, &secret)?;
     let register = register(&composer, &set.name).await?;
     let rotation = Rotation { event, set: &set, secret: &secret, composer: &composer, store: &*store, register };
     let (message, version) = match event.step {

@@ -13,7 +13,7 @@ mod slots;
 pub(crate) mod status;
 pub(crate) mod verify;
 mod watch;
-mod with_set;
+pub(crate) mod with_set;
 
 pub(crate) use with_set::{block_on, names, ready};
 

@@ -51,6 +51,7 @@ fn run(data: &[u8]) -> String {
         Err(error) => return kind_of(&error.to_string()),
     };
     assert_eq!(document.text().expose(), text, "a document stays the text it was");
+    drop(document.describe());
     let mut seen = format!("{:?} ", document.format(&DATABASES));
     for database in DATABASES {
         for format in [Format::Blob, Format::Rds] {

@@ -224,3 +224,45 @@ proptest! {
         prop_assert_eq!(back.text().expose(), before.as_str());
     }
 }
+
+#[test]
+fn a_document_is_described_without_a_configuration_and_without_its_passwords() {
+    let flat = document(
+        r#"{"engine":"postgres","host":"h","port":"5433","dbname":"d","username":"u","password":"p","masterarn":"arn:x"}"#,
+    );
+    let described = flat.describe().unwrap();
+    assert_eq!(
+        described,
+        [Description {
+            name: None,
+            engine: Some("postgres".to_owned()),
+            username: "u".to_owned(),
+            host: Some("h".to_owned()),
+            port: Some(5433),
+            dbname: Some("d".to_owned()),
+            service: None,
+            administrator: Some("arn:x".to_owned()),
+        }]
+    );
+    let blob = document(
+        r#"{"owner":{"team":"x"},"b":{"username":"u","password":"p"},"a":{"username":"v","password":"q","service":"s"}}"#,
+    );
+    let names: Vec<_> = blob.describe().unwrap().into_iter().map(|said| (said.name.unwrap(), said.username)).collect();
+    assert_eq!(names, [("b".to_owned(), "u".to_owned()), ("a".to_owned(), "v".to_owned())]);
+
+    for (text, error) in [
+        (r#"{"a":1}"#, DocumentError::NoCredential),
+        (r#"{"username":"u","password":"p","a":{"username":"u","password":"p"}}"#, DocumentError::Ambiguous),
+        (r#"{"username":"u","password":""}"#, DocumentError::Missing { path: "password".to_owned() }),
+        (
+            r#"{"a":{"username":"u","password":"p"},"a":{"username":"u","password":"p"}}"#,
+            DocumentError::Twice { path: "a".to_owned() },
+        ),
+        (
+            r#"{"a":{"username":"u","password":"p","port":"x"}}"#,
+            DocumentError::WrongType { path: "a.port".to_owned(), expected: "a number from 1 to 65535" },
+        ),
+    ] {
+        assert_eq!(document(text).describe().unwrap_err(), error, "{text}");
+    }
+}
