@@ -1,10 +1,6 @@
 //! `init` from secrets that exist: the file that it writes is used as it is, through `check`, `prepare`, `plan` and `rotate`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "helpers of tests panic as tests do, and edit files"
-)]
+#![expect(clippy::disallowed_methods, reason = "these tests edit files")]
 
 mod common;
 

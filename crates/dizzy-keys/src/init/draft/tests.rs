@@ -1,3 +1,5 @@
+//! The configuration that `init` drafts, from documents as they are found.
+
 use clap::Parser as _;
 use dizzy_host::{document::SecretDocument, secret::SecretText};
 
@@ -14,10 +16,8 @@ fn existing(reference: &str, json: &str) -> Existing {
 
 fn args(more: &[&str]) -> Init {
     let all = ["dizzy-keys", "init"].iter().chain(more);
-    match Cli::try_parse_from(all).unwrap().command {
-        Command::Init(args) => args,
-        other => panic!("{other:?}"),
-    }
+    let Command::Init(args) = Cli::try_parse_from(all).unwrap().command else { panic!("another command") };
+    args
 }
 
 fn text(existing: Vec<Existing>, more: &[&str]) -> String {
