@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{self, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -13,12 +12,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+mod owner;
+
+use owner::Owner;
+
 /// Which process a container belongs to.
 const LABEL: &str = "dizzy-keys.sandbox.owner";
-/// Memory of a function, in MiB: the least that either platform sells.
-pub const MEMORY_MIB: u32 = 128;
 
-/// How every container is run: as both platforms do it, and as docs/image.md says. The tmpfs is what OCI Functions gives to 128 MiB.
+/// How every container is run: as both platforms do it, and as docs/image.md says. 128 MiB is the least that either platform sells, and
+/// the tmpfs what OCI Functions gives with it.
 const HARDENED: [&str; 11] = [
     "--pull=never",
     "--read-only",
@@ -288,47 +290,6 @@ pub fn peak_kib(process: u32) -> Result<u64> {
     line.trim().trim_end_matches(" kB").parse().context("read a number of KiB")
 }
 
-/// A process that cannot be mistaken for a later one with the same number, or for one in another container.
-#[derive(Debug, Eq, PartialEq)]
-struct Owner {
-    space: u64,
-    process: u32,
-    started: String,
-}
-
-impl Owner {
-    fn this() -> Result<Self> {
-        let process = process::id();
-        Ok(Self { space: space()?, process, started: started(process).context("this process has no start")? })
-    }
-
-    fn label(&self) -> String {
-        format!("{}-{}-{}", self.space, self.process, self.started)
-    }
-
-    /// Whether it is known to have ended.
-    fn has_ended(label: &str) -> Result<bool> {
-        let mut parts = label.splitn(3, '-');
-        let (Some(namespace), Some(process), Some(begun)) = (parts.next(), parts.next(), parts.next()) else {
-            return Ok(false);
-        };
-        let Ok(process) = process.parse() else { return Ok(false) };
-        Ok(namespace == space()?.to_string() && started(process).as_deref() != Some(begun))
-    }
-}
-
-/// The space in which process numbers mean something.
-fn space() -> Result<u64> {
-    Ok(fs::metadata("/proc/self/ns/pid").context("look at this process")?.ino())
-}
-
-/// When a process was started, in the kernel's ticks.
-fn started(process: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; the start is the twentieth field after it.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
-}
-
 /// Removes containers whose owner has ended without removing them.
 fn remove_orphans() -> Result<()> {
     let format = format!("{{{{.ID}}}} {{{{.Label \"{LABEL}\"}}}}");
@@ -360,26 +321,4 @@ fn finish(output: &Output, what: &str) -> Result<String> {
         bail!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_owner_that_has_ended_is_known_to_have() {
-        let this = Owner::this().unwrap();
-        assert!(!Owner::has_ended(&this.label()).unwrap());
-        let mut child = Command::new("true").spawn().unwrap();
-        let space = space().unwrap();
-        let begun = started(child.id()).unwrap();
-        child.wait().unwrap();
-        assert!(Owner::has_ended(&format!("{space}-{}-{begun}", child.id())).unwrap());
-        assert!(Owner::has_ended(&format!("{space}-{}-0", this.process)).unwrap(), "another process had the number");
-        assert!(
-            !Owner::has_ended(&format!("{}-{}-0", space + 1, this.process)).unwrap(),
-            "nothing is known of another space"
-        );
-        assert!(!Owner::has_ended("somebody's").unwrap());
-    }
 }

@@ -1,9 +1,11 @@
 //! From nothing to the first answer of a function: this program, and a function in Python with the libraries that one rotates with.
 //!
 //! Both are processes of this machine and read one object of the same bucket through the same double of Lambda's Runtime API. What a
-//! platform adds (fetching an image, starting a machine) is in neither. They take turns, so that both meet the same load.
+//! platform adds (fetching an image, starting a machine) is in neither. They take turns, so that both meet the same load; the time
+//! that they had a processor depends on it less than the time that passed.
 
 use std::{
+    fs,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -31,6 +33,8 @@ struct Function<'w> {
     event: &'static str,
     /// Milliseconds from the start of the process to its first answer.
     first: Vec<f64>,
+    /// Milliseconds of these in which it had a processor.
+    work: Vec<f64>,
     /// Milliseconds of a second event.
     second: Vec<f64>,
     /// Peak resident memory after both, in MiB.
@@ -53,7 +57,7 @@ pub(super) fn measure(binary: &Path) -> Result<()> {
     at.oci.set_settle(Settle::AfterPolls(1));
     at.moto.create_bucket(BUCKET, BucketKind::Versioned)?;
     let config = at.path("dizzy-keys.toml");
-    let text = std::fs::read_to_string(&config).context("read the configuration")?;
+    let text = fs::read_to_string(&config).context("read the configuration")?;
     let folder = format!("file:{}", at.path("journal").display());
     at.write("dizzy-keys.toml", text.replace(&folder, &format!("s3://{BUCKET}/journal")))?;
     at.prepare()?;
@@ -72,8 +76,15 @@ pub(super) fn measure(binary: &Path) -> Result<()> {
             command
         }
     };
-    let function =
-        |name, command, event| Function { name, command, event, first: vec![], second: vec![], peak: vec![] };
+    let function = |name, command, event| Function {
+        name,
+        command,
+        event,
+        first: vec![],
+        work: vec![],
+        second: vec![],
+        peak: vec![],
+    };
     let mut functions = [
         function("dizzy-keys, status of a set", Box::new(ours) as Box<dyn Fn() -> Command>, r#"{"action":"status"}"#),
         function("Python: boto3, oracledb, psycopg2", Box::new(python(&[])), "{}"),
@@ -87,9 +98,9 @@ pub(super) fn measure(binary: &Path) -> Result<()> {
     }
     line("");
     line(&format!(
-        "functions: from the start of the process to its first answer, a second event, and peak memory after both; n = {N} each, by turns;"
+        "functions: from the start of the process to its first answer, processor time of that, a second event, peak memory after both; n = {N}"
     ));
-    line("both read one object from moto; the page cache is warm; p50 (least to most)");
+    line("each, by turns; all read one object from moto; the page cache is warm; p50 (least to most)");
     for function in &mut functions {
         let figure = |values: &mut Vec<f64>, unit: &str| {
             values.remove(0);
@@ -98,7 +109,8 @@ pub(super) fn measure(binary: &Path) -> Result<()> {
             format!("{:.1} {unit} ({:.1} to {:.1})", at(N / 2), at(0), at(N - 1))
         };
         let (first, second) = (figure(&mut function.first, "ms"), figure(&mut function.second, "ms"));
-        line(&format!("{:<36}{first:<30}{second:<26}{}", function.name, figure(&mut function.peak, "MiB")));
+        let work = figure(&mut function.work, "ms");
+        line(&format!("{:<36}{first:<30}{work:<28}{second:<26}{}", function.name, figure(&mut function.peak, "MiB")));
     }
     let whole = rotation(&ours, &at)?;
     line(&format!("dizzy-keys after a rotation in two clouds: peak {whole:.1} MiB"));
@@ -112,6 +124,7 @@ fn once(function: &mut Function<'_>) -> Result<()> {
     let running = start(&mut command, &api)?;
     answered(&api, &event).context(function.name)?;
     function.first.push(ms(began.elapsed()));
+    function.work.push(processor_ms(running.0.id())?);
     let again = now();
     answered(&api, &event).context(function.name)?;
     function.second.push(ms(again.elapsed()));
@@ -140,6 +153,18 @@ fn answered(api: &LambdaApi, event: &Event) -> Result<()> {
         Answered::Error { body, .. } => bail!("the function failed: {body}"),
         Answered::TimedOut => bail!("the function did not answer; with the Python environment it should: make deps"),
     }
+}
+
+/// Milliseconds in which the threads of a process had a processor, as the kernel counts them in nanoseconds.
+fn processor_ms(process: u32) -> Result<f64> {
+    let mut all = 0.0;
+    for thread in fs::read_dir(format!("/proc/{process}/task")).context("look at a process")? {
+        let text =
+            fs::read_to_string(thread?.path().join("schedstat")).context("the kernel counts no processor time")?;
+        let nanoseconds = text.split(' ').next().unwrap_or_default().parse::<f64>().context("read a number")?;
+        all += nanoseconds / 1e6;
+    }
+    Ok(all)
 }
 
 fn mib(running: &Running) -> Result<f64> {
