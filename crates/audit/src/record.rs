@@ -24,6 +24,8 @@ pub mod kinds {
     pub const STUCK: &str = "rotation.stuck";
     /// The next records are signed by another key.
     pub const KEY_ROTATED: &str = "key.rotated";
+    /// The key before this record's is lost: nothing hands over to this one, a person said so.
+    pub const KEY_LOST: &str = "key.lost";
     /// A worker before this one could not store records.
     pub const GAP: &str = "trail.gap";
     /// The register knew of no trail, and this record continues one that was there.

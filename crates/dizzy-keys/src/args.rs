@@ -336,8 +336,21 @@ pub enum AuditKey {
     /// Record that the key in `audit.key` signs from here on, signed by both keys.
     ///
     /// Put the key so far into `audit.former_keys` before. Sets that have been handed over are left alone.
-    #[command(after_help = "Examples:\n  dizzy-keys audit key rotate\n  dizzy-keys audit key rotate orders")]
-    Rotate(Sets),
+    #[command(
+        after_help = "Examples:\n  dizzy-keys audit key rotate\n  dizzy-keys audit key rotate orders\n  dizzy-keys audit key rotate orders --former-key-lost"
+    )]
+    Rotate(KeyRotate),
+}
+
+/// `audit key rotate`.
+#[derive(Args, Clone, Debug)]
+pub struct KeyRotate {
+    /// Which sets.
+    #[command(flatten)]
+    pub sets: Sets,
+    /// The key so far is lost: go on without its signature. `audit verify` tells of the break for ever, with exit code 1.
+    #[arg(long)]
+    pub former_key_lost: bool,
 }
 
 /// `audit verify`.

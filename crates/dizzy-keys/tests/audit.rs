@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use common::{Told, binary, run};
+use common::{Told, binary, run, start};
 use dizzy_sandbox::{Installation, PostgresOptions, SET, installation::Users};
 use serde_json::Value;
 
@@ -180,6 +180,53 @@ fn a_key_is_handed_over_and_the_former_one_counts_no_more() {
     let clean = verify(&at, &["--max-silence", "1h"]);
     assert_eq!(clean.exit, Some(0), "{}{}", clean.out, clean.err);
     assert_eq!(json(&clean)["sets"][0]["places"][0]["kids"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_trail_is_followed_while_it_is_written_until_somebody_interrupts() {
+    let at = signed();
+    let so_far = run(&at, &["audit", "show", SET]).expect(0).out.lines().count();
+    let mut following = start(&at, &["audit", "show", SET, "--follow"]);
+    let mut lines = following.lines();
+    assert_eq!(lines.by_ref().take(so_far).count(), so_far);
+    run(&at, &["audit", "heartbeat"]).expect(0);
+    let next = lines.next().unwrap();
+    assert!(next.contains("heartbeat"), "{next}");
+    following.signal("INT");
+    assert_eq!(lines.next(), None, "nothing more");
+    let told = following.told();
+    assert_eq!((told.signal, told.err.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn without_the_lost_key_the_trail_goes_on_and_says_so_for_ever() {
+    let at = signed();
+    at.write("key", NEXT).unwrap();
+    assert_eq!(run(&at, &["rotate", SET]).exit, Some(1));
+    let asked = run(&at, &["audit", "key", "rotate", "--former-key-lost"]);
+    assert_eq!(asked.exit, Some(2), "nobody is there to ask: {}", asked.err);
+    assert_eq!(run(&at, &["rotate", SET]).exit, Some(1), "and nothing was declared");
+    run(&at, &["audit", "key", "rotate", "--former-key-lost", "--yes"]).expect(0);
+    let again = run(&at, &["audit", "key", "rotate", "--former-key-lost", "--yes"]);
+    assert!(again.expect(0).out.contains("already"));
+    run(&at, &["rotate", SET]).expect(0);
+    let told = verify(&at, &[]);
+    assert_eq!(told.exit, Some(1), "{}", told.out);
+    // The refused runs could sign nothing, and the next one said how many records that were. Signed notes speak for what the lost
+    // key had signed.
+    let declared = ["DECLARED_GAP", "KEY_LOST", "VERSIONS_NOT_LISTED"].map(str::to_owned).to_vec();
+    assert_eq!(kinds(&told), declared, "{}", told.out);
+    // The former key is found again: it is told all the same, and nothing else is left open.
+    at.write("former", KEY).unwrap();
+    let config = fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
+    let former = format!("former_keys = [\"file:{}\"]\nkey = ", at.path("former").display());
+    write(&at.path("dizzy-keys.toml"), config.replacen("key = ", &former, 1).as_bytes());
+    let told = verify(&at, &[]);
+    assert_eq!((told.exit, kinds(&told)), (Some(1), declared), "{}", told.out);
+    // What the lost key had signed cannot be cut away.
+    let first = objects(&at, "audit").into_iter().next().unwrap();
+    fs::remove_dir_all(first.parent().unwrap()).unwrap();
+    assert_eq!(verify(&at, &[]).exit, Some(5));
 }
 
 #[test]

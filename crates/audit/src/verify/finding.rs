@@ -88,6 +88,8 @@ kinds! {
     ForeignObject = "FOREIGN_OBJECT", NotChecked;
     /// A worker said itself that it could not store records.
     DeclaredGap = "DECLARED_GAP", NotChecked;
+    /// Another key signs from here on, and nothing but the word of a person hands over to it.
+    KeyLost = "KEY_LOST", NotChecked;
     /// Records that are in one place and not yet in the other.
     NotInBoth = "NOT_IN_BOTH", NotChecked;
     /// Nothing says where the trail should end.

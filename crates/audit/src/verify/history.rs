@@ -280,14 +280,17 @@ impl History {
             }
             // Its writer could not know how many there were before.
             Mark::Continued => self.counted = false,
-            Mark::KeyRotated(_) | Mark::Other => {}
+            Mark::KeyRotated(_) | Mark::KeyLost | Mark::Other => {}
         }
     }
 
     fn keys(&mut self, stream: &OpenStream, seq: u64, entry: &Entry, summary: &mut Summary, found: &mut Vec<Found>) {
         self.missing_keys.extend(entry.needs);
         if self.in_force != Some(entry.kid) {
-            if self.in_force.is_some() {
+            if self.declares_a_loss(entry, summary) {
+                let detail = "the former key was lost: nothing proves that who signs from here on was entitled to";
+                found.push(at(stream, seq, entry, Kind::KeyLost, detail));
+            } else if self.in_force.is_some() {
                 let detail = if self.retired.contains(&entry.kid) {
                     "its key had been replaced before"
                 } else {
@@ -309,6 +312,17 @@ impl History {
             }
             self.take_key(next, summary);
         }
+    }
+
+    /// Whether a person declared with this record that the key in force is lost. Only a key that the verifier trusts, and that
+    /// was not in force before, can say so; who could check no signature so far takes its word.
+    fn declares_a_loss(&self, entry: &Entry, summary: &Summary) -> bool {
+        let is_trusted = match entry.signature {
+            Signature::Checked => true,
+            Signature::NoKey => summary.checked == 0,
+            Signature::Absent => false,
+        };
+        entry.mark == Mark::KeyLost && is_trusted && self.in_force.is_some() && !self.retired.contains(&entry.kid)
     }
 
     fn take_key(&mut self, kid: Kid, summary: &mut Summary) {

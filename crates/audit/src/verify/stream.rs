@@ -15,6 +15,7 @@ pub(super) enum Mark {
     /// A rotation is over; its generation.
     Closed(Option<u64>),
     KeyRotated(Option<Kid>),
+    KeyLost,
     Gap,
     Continued,
 }
@@ -224,6 +225,7 @@ fn mark(line: &Line<'_>) -> Mark {
         kinds::CLOSED | kinds::WITHDRAWN => Mark::Closed(line.generation()),
         kinds::GAP => Mark::Gap,
         kinds::CONTINUED => Mark::Continued,
+        kinds::KEY_LOST => Mark::KeyLost,
         kinds::KEY_ROTATED => Mark::KeyRotated(line.next_key().map(|(kid, ..)| kid)),
         _ => Mark::Other,
     }

@@ -232,6 +232,36 @@ fn a_key_counts_from_the_record_that_hands_over_to_the_one_that_hands_on() {
     assert_eq!(kinds_of(&verify(&both, &writer.objects, writer.expected())), [Kind::KeyOutOfRange]);
 }
 
+/// The record of a lost key counts if a key that the verifier trusts has signed it, and is told for ever.
+#[test]
+fn a_key_that_was_lost_is_a_declared_break() {
+    let mut writer = Writer::new();
+    drop(writer.rotation(1, Some(&root("o"))));
+    drop(writer.stream(id(1, 2), Some(&root("n")), &[kinds::KEY_LOST]));
+    drop(writer.rotation(2, Some(&root("n"))));
+    let report = verify(&keys(&["n"]), &writer.objects, writer.expected());
+    assert_eq!(kinds_of(&report), [Kind::NoKey, Kind::KeyLost]);
+    assert_eq!(report.findings.worst(), Some(Class::NotChecked));
+    // The former key was found again, after all.
+    assert_eq!(kinds_of(&verify(&keys(&["o", "n"]), &writer.objects, writer.expected())), [Kind::KeyLost]);
+    // A verifier that knows only the former key is told by somebody it does not know.
+    assert!(kinds_of(&verify(&keys(&["o"]), &writer.objects, writer.expected())).contains(&Kind::KeyOutOfRange));
+    // The chain goes through it: what came before cannot be cut away.
+    let mut cut = writer.objects.clone();
+    cut.remove(3);
+    let report = verify(&keys(&["n"]), &cut, writer.expected());
+    assert!(kinds_of(&report).contains(&Kind::BrokenChain));
+    // Neither the key that was declared lost nor one that was replaced can declare anything, and nobody without a key.
+    drop(writer.stream(id(2, 4), Some(&root("o")), &[kinds::KEY_LOST]));
+    let report = verify(&keys(&["o", "n"]), &writer.objects, writer.expected());
+    assert_eq!(kinds_of(&report), [Kind::KeyOutOfRange, Kind::KeyLost]);
+    let mut writer = Writer::new();
+    drop(writer.rotation(1, Some(&root("o"))));
+    drop(writer.stream(id(1, 2), None, &[kinds::KEY_LOST]));
+    let report = verify(&keys(&["o"]), &writer.objects, writer.expected());
+    assert_eq!(kinds_of(&report), [Kind::KeyOutOfRange, Kind::Unsigned]);
+}
+
 #[test]
 fn a_key_that_nobody_handed_over_to_shows() {
     let mut writer = Writer::new();

@@ -14,6 +14,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader},
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -91,6 +92,12 @@ impl Running {
 
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// What it writes to standard output while it runs, line by line.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
+        let out = self.0.as_mut().unwrap().stdout.take().unwrap();
+        BufReader::new(out).lines().map(Result::unwrap)
     }
 
     /// Waits for its end.

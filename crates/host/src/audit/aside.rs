@@ -20,6 +20,8 @@ pub enum Aside<'a> {
     Heartbeat,
     /// That another key signs from here on.
     HandOver(&'a RootKey),
+    /// That the former key is lost, and the plan's key signs from here on: a person said so.
+    FormerKeyLost,
 }
 
 /// What an aside needs of the world.
@@ -68,6 +70,9 @@ impl Desk<'_> {
         let [a, b, c, d, ..] = id;
         let trail = Trail::new(self.plan, set, u32::from_be_bytes([a, b, c, d]));
         trail.continue_from(document.audit.as_ref());
+        if matches!(aside, Aside::FormerKeyLost) {
+            trail.declare_former_key_lost();
+        }
         let epoch = document.epoch + 1;
         let event = |kind| AuditEvent {
             base: Some(document.current),
@@ -76,6 +81,7 @@ impl Desk<'_> {
         let deadline = Deadline::after(self.call);
         match aside {
             Aside::Heartbeat => trail.require(event(kinds::HEARTBEAT), deadline).await?,
+            Aside::FormerKeyLost => trail.require(event(kinds::KEY_LOST), deadline).await?,
             Aside::HandOver(next) => trail.rotate_key(event(kinds::KEY_ROTATED), next, deadline).await?,
         }
         let mut written = document.clone();

@@ -50,6 +50,8 @@ struct Events {
     sealed: u64,
     /// The head that the register named when it was first read.
     head: Option<AuditHead>,
+    /// Whether a person said that the key so far is lost.
+    is_key_lost: bool,
 }
 
 struct Writer {
@@ -108,6 +110,12 @@ impl Trail {
         if events.head.is_none() {
             events.head = head.cloned();
         }
+    }
+
+    /// The key that signed so far is lost: the next record continues the one that the register names, under the plan's key. What lies
+    /// behind it can be checked by nobody any more, and stays beside the history.
+    pub(super) fn declare_former_key_lost(&self) {
+        self.events().is_key_lost = true;
     }
 
     /// Adds an event. Nothing is stored yet.
@@ -246,7 +254,14 @@ impl Trail {
             return Ok(());
         }
         let head = self.events().head.clone();
-        let found = survey(&self.set, head.as_ref(), &mut writer.sinks, deadline).await?;
+        let mut found = survey(&self.set, head.as_ref(), &mut writer.sinks, deadline).await?;
+        if self.events().is_key_lost {
+            if let Some((hash, head)) = head.as_ref().and_then(|head| Some((head.head().hash()?, head))) {
+                (found.last, found.records) = (hash, head.records);
+            }
+            writer.begun = Some(found);
+            return Ok(());
+        }
         let configured = key.map_or(UNSIGNED, |key| key.root.kid());
         if found.kid != configured && found.kid != UNSIGNED {
             return Err(other_key(&self.set, found.kid, configured));
@@ -259,8 +274,14 @@ impl Trail {
         loop {
             let Some(event) = self.events().waiting.front().cloned() else { break };
             self.enter(writer, &event)?;
-            self.introduce(writer, &event)?;
-            self.seal(writer, &event)?;
+            if event.kind == kinds::KEY_LOST {
+                // Nothing that the new key signs may stand before it.
+                self.seal(writer, &event)?;
+                self.introduce(writer, &event)?;
+            } else {
+                self.introduce(writer, &event)?;
+                self.seal(writer, &event)?;
+            }
             let mut events = self.events();
             events.waiting.pop_front();
             events.sealed += 1;
@@ -302,7 +323,7 @@ impl Trail {
 
     /// The first records of a run: what was found, and that a key signs from here on.
     fn introduce(&self, writer: &mut Writer, event: &AuditEvent) -> PortResult<()> {
-        let is_first = writer.chain.as_ref().is_some_and(|chain| chain.next() == 0);
+        let is_first = event.kind == kinds::KEY_LOST || writer.chain.as_ref().is_some_and(|chain| chain.next() == 0);
         let Some(found) = writer.begun.as_mut().filter(|_| is_first) else { return Ok(()) };
         let start = core::mem::replace(&mut found.start, Start::Joined);
         let lost = core::mem::take(&mut found.lost);

@@ -8,9 +8,12 @@ use dizzy_host::{
     port::SystemRandomness,
 };
 
-use super::super::with_set::{block_on, composer};
+use super::super::{
+    confirm::confirm,
+    with_set::{block_on, composer},
+};
 use crate::{
-    args::{Global, Sets},
+    args::{Global, KeyRotate, Sets},
     code::{Code, Exit, Port},
     compose::Composer,
     render,
@@ -50,8 +53,8 @@ async fn record(composer: &Composer, plan: &Arc<TrailPlan>, set: &str, aside: As
     done.map_err(|error| Report::of_port(Port::Audit, set, &error, NOTHING_DONE))
 }
 
-pub(super) fn rotate_key(global: &Global, args: &Sets) -> Result<Exit, Report> {
-    let (composer, sets) = composer(global, &args.sets)?;
+pub(super) fn rotate_key(global: &Global, args: &KeyRotate) -> Result<Exit, Report> {
+    let (composer, sets) = composer(global, &args.sets.sets)?;
     let audit = &composer.config().audit;
     let Some(reference) = audit.key.clone() else {
         return Err(Report::new(Code::ConfigValue, "there is no `audit.key` to hand over to", NOTHING_DONE)
@@ -83,12 +86,27 @@ pub(super) fn rotate_key(global: &Global, args: &Sets) -> Result<Exit, Report> {
             let told = match in_force {
                 None => "no record yet: the first one is signed with the present key".to_owned(),
                 Some(kid) if kid == next.root.kid() => format!("signed with {kid} already"),
+                Some(kid) if args.former_key_lost => {
+                    if former.iter().any(|key| key.root.kid() == kid) {
+                        let what = format!("{set}: the key {kid} is not lost: it is in `audit.former_keys`");
+                        return Err(Report::new(Code::Usage, what, NOTHING_DONE)
+                            .hint("hand over with both signatures: leave out `--former-key-lost`"));
+                    }
+                    confirm(
+                        global,
+                        &format!(
+                            "{set}: go on without the signature of the lost key {kid}? `audit verify` will tell of it for ever."
+                        ),
+                    )?;
+                    record(&composer, &plan, set, Aside::FormerKeyLost).await?;
+                    format!("{} signs from here on; the key {kid} was declared lost", next.root.kid())
+                }
                 Some(kid) => {
                     let old = former.iter().find(|key| key.root.kid() == kid).cloned();
                     if old.is_none() && kid != UNSIGNED {
                         let what = format!("{set}: the trail is signed with the key {kid}, which is not at hand");
                         return Err(Report::new(Code::AuditUnavailable, what, NOTHING_DONE)
-                            .hint("add its reference to `audit.former_keys`"));
+                            .hint("add its reference to `audit.former_keys`; if nobody has it any more: docs/runbooks/lost-audit-key.md"));
                     }
                     let plan = Arc::new(TrailPlan { key: Ok(old), ..Composer::trail_without_key(&plan) });
                     record(&composer, &plan, set, Aside::HandOver(&next.root)).await?;
