@@ -137,10 +137,78 @@ fn a_cloud_out_of_reach_is_not_checked_and_is_caught_up_when_it_is_back() {
     run(&at, &["rotate", SET]).expect(0);
     assert!(refused.fired() > 0);
     at.oci.clear_faults();
+    // It lags, and the register says so: nobody has taken anything away.
+    let (exit, kinds) = verify(&at);
+    assert!(exit == Some(1) && has(&kinds, "NOT_IN_BOTH"), "{exit:?} {kinds:?}");
     at.oci.set_door(Service::ObjectStorage, Door::Refusing).unwrap();
     let (exit, kinds) = verify(&at);
     assert!(exit == Some(1) && has(&kinds, "UNREACHABLE"), "{exit:?} {kinds:?}");
     at.oci.set_door(Service::ObjectStorage, Door::Open).unwrap();
     run(&at, &["rotate", SET]).expect(0);
+    assert_eq!(verify(&at).0, Some(0));
+}
+
+#[test]
+fn a_cloud_that_goes_away_during_a_rotation_and_comes_back_after_it_lags_and_catches_up() {
+    let at = world(BucketKind::Plain);
+    let down = || Mishap::Refuse(503, "ServiceUnavailable");
+    run(&at, &["rotate", SET]).expect(0);
+    // From the third object on: the Intent was stored in both.
+    let refused = at.oci.inject(Fault::next(Operation::PutObject, down()).after(2).always());
+    run(&at, &["rotate", SET]).expect(0);
+    assert!(refused.fired() > 0);
+    let (exit, kinds) = verify(&at);
+    assert!(exit == Some(1) && has(&kinds, "NOT_IN_BOTH"), "{exit:?} {kinds:?}");
+    // It is away for a whole run more, and for the first objects of the next one.
+    run(&at, &["rotate", SET]).expect(0);
+    assert_eq!(verify(&at).0, Some(1));
+    at.oci.clear_faults();
+    let refused = at.oci.inject(Fault::next(Operation::PutObject, down()).times(2));
+    run(&at, &["rotate", SET]).expect(0);
+    assert_eq!(refused.fired(), 2);
+    assert!(verify(&at).0 <= Some(1), "{:?}", verify(&at));
+    run(&at, &["rotate", SET]).expect(0);
+    assert_eq!(verify(&at).0, Some(0), "{:?}", verify(&at));
+}
+
+#[test]
+fn where_every_place_is_required_one_that_is_away_refuses_before_anything_is_changed() {
+    let at = world(BucketKind::Plain);
+    let config = std::fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
+    at.write("dizzy-keys.toml", config.replacen("sinks = ", "require = \"all\"\nsinks = ", 1)).unwrap();
+    run(&at, &["rotate", SET]).expect(0);
+    let published = at.published().unwrap();
+    let current = at.register().unwrap()["current"].clone();
+    let versions = at.moto.counts(None).unwrap()["PutSecretValue"].clone();
+    let down = Mishap::Refuse(503, "ServiceUnavailable");
+    let fault = at.oci.inject(Fault::next(Operation::PutObject, down).always());
+    let refused = run(&at, &["rotate", SET]).expect(1);
+    assert!(fault.fired() > 0 && refused.err.contains("DK-601"), "{}", refused.err);
+    assert_eq!(at.published().unwrap(), published);
+    assert_eq!(at.moto.counts(None).unwrap()["PutSecretValue"], versions, "nothing was staged");
+    let register = at.register().unwrap();
+    assert_eq!((&register["current"], &register["phase"]), (&current, &Value::from("idle")));
+    assert_eq!(at.dead().unwrap(), Vec::<String>::new());
+    assert!(verify(&at).0 <= Some(1), "{:?}", verify(&at));
+    at.oci.clear_faults();
+    run(&at, &["rotate", SET]).expect(0);
+    // The refused run could not know whether its records would be stored, and the next one says so.
+    let told = ["DECLARED_GAP", "VERSIONS_NOT_LISTED"].map(str::to_owned).to_vec();
+    assert_eq!(verify(&at), (Some(1), told));
+}
+
+#[test]
+fn what_lies_in_an_archive_tier_is_told_as_not_checked() {
+    let at = world(BucketKind::Plain);
+    run(&at, &["rotate", SET]).expect(0);
+    assert_eq!(verify(&at).0, Some(0));
+    let name = names(&at).first().unwrap().clone();
+    let content = at.moto.object(BUCKET, &name).unwrap().unwrap();
+    let source = format!("{BUCKET}/{name}");
+    let copy = ["s3api", "copy-object", "--bucket", BUCKET, "--key", &name, "--copy-source", &source];
+    at.moto.aws(&[&copy[..], &["--storage-class", "GLACIER"]].concat()).unwrap();
+    let (exit, kinds, told) = verified(&at);
+    assert!(exit == Some(1) && has(&kinds, "ARCHIVED") && told.contains("restore"), "{exit:?} {kinds:?} {told}");
+    at.moto.put_object(BUCKET, &name, &content).unwrap();
     assert_eq!(verify(&at).0, Some(0));
 }
