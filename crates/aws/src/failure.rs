@@ -138,7 +138,11 @@ impl Call<'_> {
     /// What an AWS error code means, and what to do about it.
     fn meaning(&self, code: &str) -> (Kind, Option<String>) {
         match code {
-            "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" => {
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "AuthorizationError"
+            | "UnauthorizedOperation"
+            | "NotAuthorized" => {
                 let hint = format!(
                     "allow {} on {}; with a customer managed key also kms:Decrypt{} on that key",
                     self.action,
@@ -166,6 +170,7 @@ impl Call<'_> {
             | "ParameterNotFound"
             | "ParameterVersionNotFound"
             | "NoSuchKey"
+            | "NotFound"
             | "NoSuchVersion" => (Kind::NotFound, None),
             "NoSuchBucket" => (Kind::NotFound, Some("there is no bucket of this name".to_owned())),
             "ResourceExistsException" => (Kind::Exists, None),

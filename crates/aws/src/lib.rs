@@ -12,6 +12,7 @@ mod roots;
 mod s3;
 mod secrets_manager;
 mod signed;
+mod sns;
 mod ssm;
 mod token;
 
@@ -20,6 +21,7 @@ pub use quiet::NOISY_TARGETS;
 pub use reader::AwsSecretReader;
 pub use s3::S3Objects;
 pub use secrets_manager::{CURRENT, PENDING, PREVIOUS, RotationContract, SecretsManagerStore};
+pub use sns::SnsTopic;
 
 /// Credentials given explicitly instead of by AWS's own chain; their `Debug` hides the key.
 pub use aws_credential_types::Credentials;

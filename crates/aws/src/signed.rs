@@ -1,4 +1,4 @@
-//! Requests signed by hand, for services of which a few calls are needed: SSM and S3.
+//! Requests signed by hand, for services of which a few calls are needed: SSM, S3 and SNS.
 //!
 //! An SDK crate per service would double the build of this package. Region, credentials, endpoint and transport are those of
 //! the SDK.
@@ -39,6 +39,8 @@ pub(crate) struct Ask {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) settings: SigningSettings,
+    /// Another region than the one that is set.
+    pub(crate) region: Option<String>,
     /// The longest answer that is read.
     pub(crate) limit: usize,
 }
@@ -110,7 +112,7 @@ async fn signed(aws: &Loaded, call: &Call<'_>, ask: Ask) -> PortResult<HttpReque
     let time = aws.config.time_source().ok_or_else(broken)?.now();
     let params = v4::SigningParams::builder()
         .identity(&identity)
-        .region(&aws.region)
+        .region(ask.region.as_deref().unwrap_or(&aws.region))
         .name(ask.service)
         .time(time)
         .settings(ask.settings)

@@ -45,6 +45,7 @@ async fn once(aws: &Loaded, call: &Call<'_>, name: &str, version: Option<u64>) -
         headers: vec![("content-type", CONTENT_TYPE.to_owned()), ("x-amz-target", TARGET.to_owned())],
         body: body.into_bytes(),
         settings: SigningSettings::default(),
+        region: None,
         limit: MAX_ANSWER,
     };
     let answer = send(aws, call, ask).await?;

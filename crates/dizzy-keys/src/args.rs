@@ -150,6 +150,9 @@ pub enum Command {
         after_help = "Examples:\n  dizzy-keys revoke orders\n  dizzy-keys revoke orders billing --yes\n  dizzy-keys revoke orders --dry-run"
     )]
     Revoke(Revoke),
+    /// Try whether notices arrive.
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Verify, read and export the audit trail.
     #[command(subcommand)]
     Audit(Audit),
@@ -170,6 +173,16 @@ pub enum Command {
     /// Print a completion script for a shell.
     #[command(after_help = "Examples:\n  dizzy-keys completions bash > /etc/bash_completion.d/dizzy-keys")]
     Completions(Completions),
+}
+
+/// `notify`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send one test notice to every receiver of `[notify]`.
+    ///
+    /// Exit code 0 if each has taken it. Nothing else is looked at; `check` reads the receivers' secrets and sends nothing.
+    #[command(after_help = "Examples:\n  dizzy-keys notify test\n  dizzy-keys notify test --output json")]
+    Test,
 }
 
 /// `init`.

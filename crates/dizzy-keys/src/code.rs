@@ -236,6 +236,9 @@ codes! {
     RotationStep = "DK-706", Failed;
     /// The platform that calls functions does not answer.
     PlatformGone = "DK-707", Failed;
+
+    /// A receiver does not take notices.
+    NotDelivered = "DK-801", Failed;
 }
 
 impl Code {

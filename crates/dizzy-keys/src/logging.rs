@@ -10,8 +10,17 @@ use tracing_subscriber::{
 use crate::args::{Global, Output};
 
 /// Our packages, by the names of their targets.
-const TARGETS: [&str; 8] =
-    ["dizzy_aws", "dizzy_db", "dizzy_engine", "dizzy_host", "dizzy_keys", "dizzy_oci", "dizzy_oracle", "dizzy_runtime"];
+const TARGETS: [&str; 9] = [
+    "dizzy_aws",
+    "dizzy_db",
+    "dizzy_engine",
+    "dizzy_host",
+    "dizzy_keys",
+    "dizzy_oci",
+    "dizzy_oracle",
+    "dizzy_runtime",
+    "dizzy_web",
+];
 
 /// Sets logging up for the process. A second call is without effect.
 pub fn start(global: &Global) {

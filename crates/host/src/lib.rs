@@ -9,6 +9,7 @@ pub mod field;
 pub mod file;
 #[cfg(any(test, feature = "testkit"))]
 pub mod memory;
+pub mod notice;
 pub mod objects;
 pub mod password;
 pub mod port;

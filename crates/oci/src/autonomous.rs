@@ -74,6 +74,7 @@ impl AutonomousDatabases {
             target: format!("/autonomousDatabases/{}/actions/generateWallet", encoded(ocid)),
             headers: vec![(HeaderName::from_static("opc-retry-token"), self.clients.request_id()?)],
             body: Some(Body { kind: "application/json", bytes: Bytes::from_owner(body) }),
+            region: None,
             limit: limit.max(MAX_PLAIN),
         };
         let answer = self.clients.ask(&call, &ask, deadline).await.map_err(|failure| {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dizzy_host::port::{Clock, Deadline, Kind, PortResult, Randomness};
+use dizzy_web::{Answer, Transport};
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use tokio::{
@@ -22,7 +23,6 @@ use crate::{
     http_date::http_date,
     provider::{OciAuth, Provider, Signed},
     sign::{Content, Signable, content_sha256},
-    transport::{Answer, Transport},
 };
 
 /// What the clients need to know and have.
@@ -94,6 +94,8 @@ pub(crate) struct Ask {
     pub(crate) headers: Vec<(HeaderName, String)>,
     /// Set for POST and PUT, also without a body.
     pub(crate) body: Option<Body>,
+    /// Where the object of the call is, if that is known better than where all the others are.
+    pub(crate) region: Option<String>,
     /// The longest answer that is read.
     pub(crate) limit: usize,
 }
@@ -151,7 +153,7 @@ impl OciClients {
         }
         let settings = &self.inner.settings;
         let place = Place {
-            region: settings.region.clone().or_else(|| signed.region.clone()),
+            region: ask.region.clone().or_else(|| settings.region.clone()).or_else(|| signed.region.clone()),
             realm_domain: settings.realm_domain.clone(),
         };
         let base = settings.endpoints.base(ask.service, &place)?;
@@ -159,8 +161,11 @@ impl OciClients {
         let at = settings.clock.now();
         let date = http_date(at).ok_or_else(|| call.refused(Kind::Other))?;
         let request = request(ask, &base, signed, &date, &request_id).ok_or_else(|| call.refused(Kind::Other))?;
-        let transport =
-            self.inner.transport.get_or_try_init(async || Transport::new(settings.extra_roots.as_deref())).await?;
+        let transport = self
+            .inner
+            .transport
+            .get_or_try_init(async || Transport::new("OCI", settings.extra_roots.as_deref()))
+            .await?;
 
         let ends = match call.effect {
             Effect::Read => deadline.at_most((deadline.left() / TRIES).max(SHORTEST_ATTEMPT)),
@@ -204,7 +209,7 @@ fn request(ask: &Ask, base: &Base, signed: &Signed, date: &str, request_id: &str
 
     // Object Storage has another name for it.
     let id_header = match ask.service {
-        Service::Database | Service::Secrets | Service::Vaults => "opc-request-id",
+        Service::Database | Service::Notifications | Service::Secrets | Service::Vaults => "opc-request-id",
         Service::ObjectStorage => "opc-client-request-id",
     };
     let mut request = Request::builder()

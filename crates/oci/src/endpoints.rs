@@ -3,9 +3,8 @@
 //! Host names as in Oracle's Python SDK (`service_endpoints.py` of oci 2.189.0).
 //! There is no plaintext fallback: http is for emulators on the same machine.
 
-use core::net::IpAddr;
-
 use dizzy_host::port::{Kind, PortError, PortResult};
+use dizzy_web::may_be_called;
 use http::Uri;
 
 use crate::regions::{realm_domain, region_name};
@@ -21,6 +20,8 @@ pub(crate) enum Service {
     ObjectStorage,
     /// Autonomous Databases.
     Database,
+    /// Topics.
+    Notifications,
 }
 
 /// Addresses that are set explicitly (`[oci.endpoints]`, `OCI_ENDPOINT_*`): scheme, host and port. The API version is added.
@@ -35,6 +36,8 @@ pub struct OciEndpoints {
     pub object_storage: Option<String>,
     /// Autonomous Databases (`OCI_ENDPOINT_DATABASE`).
     pub database: Option<String>,
+    /// Topics (`OCI_ENDPOINT_NOTIFICATIONS`).
+    pub notifications: Option<String>,
 }
 
 /// Which region, and the domain of its realm.
@@ -62,6 +65,7 @@ impl Service {
             Self::Vaults => "OCI_ENDPOINT_VAULTS",
             Self::ObjectStorage => "OCI_ENDPOINT_OBJECTSTORAGE",
             Self::Database => "OCI_ENDPOINT_DATABASE",
+            Self::Notifications => "OCI_ENDPOINT_NOTIFICATIONS",
         }
     }
 
@@ -71,6 +75,7 @@ impl Service {
             Self::Vaults => "/20180608",
             Self::ObjectStorage => "",
             Self::Database => "/20160918",
+            Self::Notifications => "/20181201",
         }
     }
 
@@ -80,6 +85,7 @@ impl Service {
             Self::Vaults => format!("https://vaults.{region}.oci.{domain}"),
             Self::ObjectStorage => format!("https://objectstorage.{region}.{domain}"),
             Self::Database => format!("https://database.{region}.{domain}"),
+            Self::Notifications => format!("https://notification.{region}.{domain}"),
         }
     }
 }
@@ -95,6 +101,7 @@ impl OciEndpoints {
             Service::Vaults => &self.vaults,
             Service::ObjectStorage => &self.object_storage,
             Service::Database => &self.database,
+            Service::Notifications => &self.notifications,
         };
         if let Some(address) = set {
             return parse(address, service);
@@ -133,17 +140,6 @@ fn parse(address: &str, service: Service) -> PortResult<Base> {
     })
 }
 
-/// Whether nobody on the way can read along: https, or http that does not leave this machine.
-pub(crate) fn may_be_called(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => is_loopback,
-        Some(_) | None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +156,7 @@ mod tests {
             (Service::Vaults, "eu-frankfurt-2", "https://vaults.eu-frankfurt-2.oci.oraclecloud.eu", "/20180608"),
             (Service::ObjectStorage, "uk-gov-london-1", "https://objectstorage.uk-gov-london-1.oraclegovcloud.uk", ""),
             (Service::Database, "us-phoenix-1", "https://database.us-phoenix-1.oraclecloud.com", "/20160918"),
+            (Service::Notifications, "us-phoenix-1", "https://notification.us-phoenix-1.oraclecloud.com", "/20181201"),
             (Service::ObjectStorage, "xx-future-7", "https://objectstorage.xx-future-7.oraclecloud.com", ""),
         ] {
             let base = none.base(service, &place(Some(region))).unwrap();

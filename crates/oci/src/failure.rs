@@ -8,13 +8,11 @@ use core::time::Duration;
 
 use dizzy_engine::Timestamp;
 use dizzy_host::port::{Certainty, Deadline, Kind, PortError};
+use dizzy_web::{Answer, Broken};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::{
-    http_date::parse_http_date,
-    transport::{Answer, Broken},
-};
+use crate::http_date::parse_http_date;
 
 /// Whether a call can change anything; decides what an unclear end means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

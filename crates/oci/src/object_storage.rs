@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use dizzy_host::port::{Deadline, Kind, PortError, PortResult};
+use dizzy_web::Answer;
 use http::{HeaderName, Method, header};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -14,7 +15,6 @@ use crate::{
     clients::{Ask, Body, OciClients, encoded},
     endpoints::Service,
     failure::{Call, Effect, Failure},
-    transport::Answer,
 };
 
 /// The longest answer to a list: 1,000 names of up to 1,024 bytes, escaped at worst, with their sizes and etags.
@@ -225,7 +225,7 @@ const MANAGE: &str = "manage objects (OBJECT_CREATE, and OBJECT_OVERWRITE where 
 
 fn ask(method: Method, target: String, limit: usize) -> Ask {
     let headers: Vec<(HeaderName, String)> = Vec::new();
-    Ask { service: Service::ObjectStorage, method, target, headers, body: None, limit }
+    Ask { service: Service::ObjectStorage, method, target, headers, body: None, region: None, limit }
 }
 
 fn etag(call: &Call<'_>, answer: &Answer) -> Result<Etag, PortError> {

@@ -10,16 +10,13 @@ use dizzy_host::{
     port::{Deadline, Kind, PortError, PortResult},
     secret::SecretText,
 };
+use dizzy_web::{Broken, Transport, may_be_called};
 use http::{Request, Uri, header};
 use http_body_util::Full;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use zeroize::Zeroizing;
 
-use crate::{
-    clients::{SHORTEST_ATTEMPT, TRIES},
-    endpoints::may_be_called,
-    transport::{Broken, Transport},
-};
+use crate::clients::{SHORTEST_ATTEMPT, TRIES};
 
 /// Longest URL; those of Object Storage have some 250 characters, signed ones of other services up to 2,000.
 const MAX_URL: usize = 4096;
@@ -86,7 +83,7 @@ impl PreauthenticatedUrl {
         settings: &UrlSettings,
         deadline: Deadline,
     ) -> PortResult<Zeroizing<Vec<u8>>> {
-        let transport = Transport::new(settings.extra_roots.as_deref())?;
+        let transport = Transport::new("pre-authenticated URLs", settings.extra_roots.as_deref())?;
         let (mut tries, mut wait) = (1, settings.backoff);
         loop {
             let error = match self.once(&transport, limit, deadline).await {

@@ -16,6 +16,7 @@ use crate::{
     rights::Rights,
     route::{Operation, Service, Target},
     signature::Refusal,
+    topics::{self, Topics},
     vault::{self, Vault},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct World {
     pub(crate) vault: Vault,
     pub(crate) objects: Objects,
     pub(crate) databases: Databases,
+    pub(crate) topics: Topics,
 }
 
 /// What the server's threads and the control API share.
@@ -105,6 +107,7 @@ impl World {
             Service::Vaults => vault::manage(&mut self.vault, target, request, rights, now),
             Service::ObjectStorage => objects::answer(&mut self.objects, target, request, rights, now),
             Service::Database => database::answer(&mut self.databases, target, request, rights, now),
+            Service::Notifications => topics::answer(&mut self.topics, target, request, rights, now),
             Service::Auth => Err(Refused::hidden()),
         }
     }

@@ -30,6 +30,7 @@ use crate::{
     rights::Rights,
     route::Service,
     server::{self, Door, Order},
+    topics::Topics,
     vault::{Settle, Vault},
 };
 
@@ -49,7 +50,7 @@ pub struct Options {
     /// Called when ADMIN's password changes.
     pub admin_password: AdminPasswordHook,
     /// The ports, in the order of [`Service::ALL`]; 0 takes a free one.
-    pub ports: [u16; 5],
+    pub ports: [u16; 6],
 }
 
 impl Default for Options {
@@ -61,7 +62,7 @@ impl Default for Options {
             retained_object: (409, "ObjectRetained"),
             wallet: Arc::new(|_| b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             admin_password: Arc::new(|_, _| {}),
-            ports: [0; 5],
+            ports: [0; 6],
         }
     }
 }
@@ -97,6 +98,7 @@ impl OciEmulator {
             vault: Vault::new(settle, stale_reads, duplicate_version_name),
             objects: Objects::new(retained_object),
             databases: Databases { all: BTreeMap::new(), wallet, admin_password },
+            topics: Topics::default(),
         };
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
@@ -126,7 +128,7 @@ impl OciEmulator {
         format!("http://127.0.0.1:{port}")
     }
 
-    /// `OCI_ENDPOINT_SECRETS`, `_VAULTS`, `_OBJECTSTORAGE`, `_DATABASE` and `_AUTH`.
+    /// `OCI_ENDPOINT_SECRETS`, `_VAULTS`, `_OBJECTSTORAGE`, `_DATABASE`, `_AUTH` and `_NOTIFICATIONS`.
     #[must_use]
     pub fn endpoint_env(&self) -> Vec<(String, String)> {
         let name = |service: Service| format!("OCI_ENDPOINT_{}", service.name());

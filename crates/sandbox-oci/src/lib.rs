@@ -1,5 +1,5 @@
 //! An emulator of the OCI services that a rotation talks to: Vault (management and retrieval), Object Storage, Autonomous
-//! Database, and the federation call that hands out session tokens.
+//! Database, Notifications, and the federation call that hands out session tokens.
 //!
 //! Real signatures are required and checked, state is kept as the services keep it, and every call can meet a fault. It
 //! speaks plain HTTP on loopback, one port per service, on threads of its own, and ends when the [`OciEmulator`] is dropped.
@@ -28,6 +28,7 @@ mod route;
 mod server;
 mod signature;
 mod tokens;
+mod topics;
 mod vault;
 
 pub use control::{BucketOptions, ObjectView, SecretOptions, SecretView, VersionView};
@@ -41,6 +42,7 @@ pub use rights::{Permission, Rights};
 pub use route::{Operation, Service};
 pub use server::Door;
 pub use signature::{Refusal, check_headers, signing_string};
+pub use topics::Message;
 pub use vault::{Settle, Stage};
 
 /// The region of everything in the emulator.

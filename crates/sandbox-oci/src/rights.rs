@@ -40,6 +40,7 @@ permissions! {
     ObjectInspect = "OBJECT_INSPECT",
     ObjectOverwrite = "OBJECT_OVERWRITE",
     ObjectRead = "OBJECT_READ",
+    OnsTopicPublish = "ONS_TOPIC_PUBLISH",
     ParManage = "PAR_MANAGE",
     RetentionRuleLock = "RETENTION_RULE_LOCK",
     RetentionRuleManage = "RETENTION_RULE_MANAGE",

@@ -17,11 +17,14 @@ pub enum Service {
     Database,
     /// Federation, `/v1/x509`.
     Auth,
+    /// Notifications, `/20181201`.
+    Notifications,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Secrets, Self::Vaults, Self::ObjectStorage, Self::Database, Self::Auth];
+    pub const ALL: [Self; 6] =
+        [Self::Secrets, Self::Vaults, Self::ObjectStorage, Self::Database, Self::Auth, Self::Notifications];
 
     /// Its name in `OCI_ENDPOINT_<NAME>`.
     #[must_use]
@@ -32,6 +35,7 @@ impl Service {
             Self::ObjectStorage => "OBJECTSTORAGE",
             Self::Database => "DATABASE",
             Self::Auth => "AUTH",
+            Self::Notifications => "NOTIFICATIONS",
         }
     }
 }
@@ -83,6 +87,7 @@ operations! {
     ListSecrets,
     PreauthenticatedGet,
     PreauthenticatedPut,
+    PublishMessage,
     PutObject,
     ScheduleSecretDeletion,
     ScheduleSecretVersionDeletion,
@@ -137,6 +142,7 @@ pub(crate) fn route(service: Service, request: &Request) -> Option<Target> {
         Service::Vaults => vaults(method, &segments),
         Service::ObjectStorage => objects(method, path, &segments),
         Service::Database => database(method, &segments),
+        Service::Notifications => topics(method, &segments),
         Service::Auth => (method == "POST" && path == "v1/x509").then(|| target(Operation::FederateX509, &[])),
     }
 }
@@ -236,6 +242,13 @@ fn database(method: &str, segments: &[&str]) -> Option<Target> {
         ("POST", ["actions", "generateWallet"]) => target(Op::GenerateAutonomousDatabaseWallet, &[id]),
         _ => return None,
     })
+}
+
+fn topics(method: &str, segments: &[&str]) -> Option<Target> {
+    match (method, segments) {
+        ("POST", ["20181201", "topics", topic, "messages"]) => Some(target(Operation::PublishMessage, &[topic])),
+        _ => None,
+    }
 }
 
 fn target(operation: Operation, names: &[&str]) -> Target {

@@ -17,6 +17,7 @@ pub mod judge;
 pub mod moto;
 pub mod platform;
 pub mod postgres;
+pub mod receiver;
 pub mod two_clouds;
 
 pub use application::{Application, LoginTried};
@@ -30,4 +31,5 @@ pub use judge::Judge;
 pub use moto::Moto;
 pub use platform::{CargoLambda, FnAgent, LambdaApi};
 pub use postgres::{Durability, HeldSession, Postgres, PostgresOptions, Tls};
+pub use receiver::Receiver;
 pub use two_clouds::{OracleUsers, Published, TwoClouds};

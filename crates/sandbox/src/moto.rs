@@ -207,13 +207,14 @@ impl Moto {
         serde_json::from_slice(&output.stdout).context("the AWS command line printed no JSON")
     }
 
-    /// One API call of a JSON service (`secretsmanager`, `ssm`), unsigned, from outside the product: for setting a scene.
+    /// One API call of a JSON service (`secretsmanager`, `sqs`, `ssm`), unsigned, from outside the product: for setting a scene.
     /// It is counted and meets faults like any other call.
     ///
     /// # Errors
     /// The AWS error code and message, if it fails.
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Result<Value> {
         let target = match service {
+            "sqs" => "AmazonSQS",
             "ssm" => "AmazonSSM",
             other => other,
         };

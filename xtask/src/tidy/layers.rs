@@ -30,13 +30,18 @@ struct Layer {
 /// The adapters of databases and clouds: each stands alone above the host, and only the binary puts them together.
 const ADAPTERS: &[&str] = &["dizzy-engine", "dizzy-host"];
 
-const LAYERS: [Layer; 14] = [
+const LAYERS: [Layer; 15] = [
     Layer { name: "dizzy-audit", below: &[], in_tests: &[] },
     Layer { name: "dizzy-engine", below: &[], in_tests: &[] },
     Layer { name: "dizzy-host", below: &["dizzy-audit", "dizzy-engine"], in_tests: &[] },
     Layer { name: "dizzy-db", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
     Layer { name: "dizzy-aws", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
-    Layer { name: "dizzy-oci", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oci"] },
+    Layer {
+        name: "dizzy-oci",
+        below: &["dizzy-engine", "dizzy-host", "dizzy-web"],
+        in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oci"],
+    },
+    Layer { name: "dizzy-web", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox"] },
     Layer { name: "dizzy-oracle", below: ADAPTERS, in_tests: &["dizzy-engine", "dizzy-host", "dizzy-sandbox-oracle"] },
     Layer { name: "dizzy-runtime", below: ADAPTERS, in_tests: &["dizzy-sandbox"] },
     Layer {
@@ -50,6 +55,7 @@ const LAYERS: [Layer; 14] = [
             "dizzy-oci",
             "dizzy-oracle",
             "dizzy-runtime",
+            "dizzy-web",
         ],
         in_tests: &[
             "dizzy-audit",

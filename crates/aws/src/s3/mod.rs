@@ -302,7 +302,7 @@ fn ask(method: &'static str, url: String, headers: Vec<(&'static str, String)>, 
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-    Ask { service: "s3", method, url, headers, body, settings, limit }
+    Ask { service: "s3", method, url, headers, body, settings, region: None, limit }
 }
 
 fn written(call: &Call<'_>, reply: &Reply) -> PortResult<Written> {

@@ -16,5 +16,6 @@ mod mishaps;
 mod objects;
 mod references;
 mod silence;
+mod topics;
 mod transport;
 mod world;

@@ -6,6 +6,7 @@
 mod audit;
 mod configuration;
 mod journal;
+mod notify;
 mod oci;
 mod oracle;
 mod wallet;
@@ -13,6 +14,7 @@ mod wallet;
 use std::sync::{Arc, Mutex};
 
 pub(crate) use configuration::configuration;
+pub(crate) use notify::Wired;
 
 use async_trait::async_trait;
 use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, RotationContract, SecretsManagerStore};
@@ -43,12 +45,15 @@ pub(crate) const AVAILABLE: &[Adapter] = &[
     Adapter::AuditKey,
     Adapter::AwsParameters,
     Adapter::AwsSecrets,
+    Adapter::AwsTopics,
     Adapter::OciDatabase,
     Adapter::OciObjects,
+    Adapter::OciTopics,
     Adapter::OciVault,
     Adapter::Oracle,
     Adapter::Postgres,
     Adapter::S3,
+    Adapter::Webhooks,
 ];
 
 /// PostgreSQL's port, where neither the configuration nor the secret says another.
@@ -69,11 +74,13 @@ pub(crate) struct Composer {
     aws: AwsClients,
     /// What is wrong with the access to OCI matters only to sets that need it.
     oci: Result<OciClients, Report>,
-    reader: Readers,
+    reader: Arc<Readers>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     /// The secret whose rotation Secrets Manager drives, if it does.
     contract: Option<(Reference, RotationContract)>,
+    /// The trace that the run belongs to, as the header `traceparent`.
+    trace: Option<String>,
 }
 
 impl Composer {
@@ -84,12 +91,12 @@ impl Composer {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let variable = environment::text;
         let oci = oci::clients(&config.oci, variable, Arc::clone(&clock), keys(&aws));
-        let reader = Readers {
+        let reader = Arc::new(Readers {
             aws: AwsSecretReader::new(aws.clone()),
             oci: oci.as_ref().ok().map(|clients| OciSecretReader::new(clients.clone())),
             env: EnvFileReader::new(environment::variable),
-        };
-        Self { config, aws, oci, reader, clock, limits: Limits::default(), contract: None }
+        });
+        Self { config, aws, oci, reader, clock, limits: Limits::default(), contract: None, trace: None }
     }
 
     /// Within the time that a platform gives.
@@ -97,6 +104,19 @@ impl Composer {
     pub(crate) const fn within(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// As a part of this trace (a `traceparent`).
+    #[must_use]
+    pub(crate) fn traced(mut self, trace: Option<String>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The trace that the run belongs to, as the header `traceparent`.
+    #[must_use]
+    pub(crate) fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
     }
 
     /// The next version of this secret is the one that Secrets Manager has made.

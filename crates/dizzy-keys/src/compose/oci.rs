@@ -41,6 +41,7 @@ pub(super) fn clients(
             vaults: endpoint("VAULTS", &config.vaults),
             object_storage: endpoint("OBJECTSTORAGE", &config.objectstorage),
             database: endpoint("DATABASE", &config.database),
+            notifications: endpoint("NOTIFICATIONS", &config.notifications),
         },
         extra_roots: None,
         clock,

@@ -19,10 +19,16 @@ use crate::{
 };
 
 /// Does what the event says.
-pub(super) async fn act(global: &Global, config: Config, limits: Limits, direct: Direct) -> Result<Answer, Report> {
+pub(super) async fn act(
+    global: &Global,
+    config: Config,
+    limits: Limits,
+    trace: Option<String>,
+    direct: Direct,
+) -> Result<Answer, Report> {
     refuse_nonsense(&direct)?;
     let names = run::names(&config, &direct.sets)?;
-    let composer = Composer::new(config).within(limits);
+    let composer = Composer::new(config).within(limits).traced(trace);
     match direct.action {
         Action::Check => {
             let report = run::check::report(&composer, &names).await;

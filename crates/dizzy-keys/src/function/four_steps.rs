@@ -18,7 +18,7 @@ use serde_json::json;
 use super::{
     Answer,
     event::{FourSteps, Step},
-    stretch::{bring, call, find, log_in_with, of_store, register, shown, value},
+    stretch::{self, bring, call, find, log_in_with, of_store, register, shown, value},
     time::of_a_step,
 };
 use crate::{
@@ -31,7 +31,12 @@ use crate::{
 const ROUNDS: u32 = 3;
 
 /// Does one step.
-pub(super) async fn act(config: Config, limits: Limits, event: &FourSteps) -> Result<Answer, Report> {
+pub(super) async fn act(
+    config: Config,
+    limits: Limits,
+    trace: Option<String>,
+    event: &FourSteps,
+) -> Result<Answer, Report> {
     let limits = of_a_step(limits);
     let (set, secret) = find(&config, &event.secret, |reference| is_secret(reference, &event.secret))?;
     let (set, secret) = (set.clone(), secret.clone());
@@ -40,12 +45,12 @@ pub(super) async fn act(config: Config, limits: Limits, event: &FourSteps) -> Re
         return Err(Report::new(Code::RotationStep, what, NOTHING_DONE)
             .hint("configure the rotation on the first secret of a set only; it rotates the others too"));
     }
-    let plain = Composer::new(config.clone()).within(limits);
+    let plain = Composer::new(config.clone()).within(limits).traced(trace);
     let contract =
         RotationContract { version: VersionId(event.token.clone()), rotation_token: event.rotation_token.clone() };
     let bound = Composer::new(config).within(limits).under_contract(secret.clone(), contract);
     let rotation = Rotation { event, set: &set, secret: &secret, plain: &plain, bound: &bound };
-    let generation = rotation.step().await?;
+    let generation = stretch::told(&plain, &set, event.step == Step::Finish, rotation.step().await).await?;
     let document = json!({
         "kind": "rotation-step", "v": 1, "step": event.step.name(), "set": set.name, "version": event.token,
         "generation": generation.map(|g| g.0), "exit": Exit::Done.number(),

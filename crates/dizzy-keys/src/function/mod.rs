@@ -129,15 +129,16 @@ impl Function {
             Ok(event) => event,
             Err(report) => return failed(report),
         };
+        let trace = invocation.trace.as_ref().map(ToString::to_string);
         let contract = matches!(event, Event::Vault(_));
         let work = async {
             let config = compose::configuration(Deadline::after(limits.call)).await?;
             self.refuse_local(&config)?;
             run::ready(&config)?;
             match event {
-                Event::Direct(direct) => direct::act(&global(), config, limits, direct).await,
-                Event::FourSteps(step) => four_steps::act(config, limits, &step).await,
-                Event::Vault(step) => vault_steps::act(config, limits, &step).await,
+                Event::Direct(direct) => direct::act(&global(), config, limits, trace, direct).await,
+                Event::FourSteps(step) => four_steps::act(config, limits, trace, &step).await,
+                Event::Vault(step) => vault_steps::act(config, limits, trace, &step).await,
             }
         };
         match work.await {

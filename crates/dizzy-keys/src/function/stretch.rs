@@ -7,7 +7,8 @@ use dizzy_engine::{Finish, Generation, Goal};
 use dizzy_host::{
     config::{Config, RotationSet},
     driver::{self, Halt, Limits, OpenSet, Quiet, Run, Until},
-    port::{Deadline, SecretStore, StoredVersion, VersionId},
+    notice::Event,
+    port::{Deadline, SecretStore, StoredVersion, VersionId, VersionName},
     reference::Reference,
     register::Document,
 };
@@ -17,7 +18,10 @@ use crate::{
     compose::{Composer, FormatRule},
     render::verify::{LoginResult, LoginRow},
     report::{NOTHING_DONE, Report},
-    run,
+    run::{
+        self,
+        notices::{About, Notices, event_of_error},
+    },
 };
 
 /// The program, in hints.
@@ -87,6 +91,37 @@ pub(super) async fn bring(
         None => Ok(report),
         Some(error) => Err(error.exit(run::explain::exit_of(report.verdict()))),
     }
+}
+
+/// Tells the receivers of notices how a step has ended; `promotes` if a good end of it means that a generation is published.
+///
+/// # Errors
+/// What the step ended with.
+pub(super) async fn told<T>(
+    composer: &Composer,
+    set: &RotationSet,
+    promotes: bool,
+    result: Result<T, Report>,
+) -> Result<T, Report> {
+    let event = match &result {
+        Ok(_) => promotes.then_some(Event::Promoted),
+        Err(report) => event_of_error(report),
+    };
+    if let Some(event) = event {
+        let notices = Notices::new(composer);
+        let register = register(composer, &set.name).await.ok().flatten();
+        let generation = register.as_ref().map(|document| document.current);
+        let named = |document: &Document| {
+            let generation = document.next.unwrap_or(document.current);
+            VersionName::new(Generation(generation), &document.register).to_string()
+        };
+        let what = format!("{}: generation {} is published and logs in", set.name, generation.unwrap_or_default());
+        let rotation = register.as_ref().map(named);
+        let about = About { set: &set.name, generation, rotation, error: result.as_ref().err(), what };
+        notices.send(composer, event, about);
+        notices.settle(composer).await;
+    }
+    result
 }
 
 /// The time and limits of a step's calls to a store.

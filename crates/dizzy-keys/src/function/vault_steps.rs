@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     Answer,
     event::{VaultStep, VaultStepName},
-    stretch::{bring, call, find, log_in_with, of_store, register, shown, value},
+    stretch::{self, bring, call, find, log_in_with, of_store, register, shown, value},
     time::of_a_step,
 };
 use crate::{
@@ -27,22 +27,21 @@ use crate::{
 };
 
 /// Does one step.
-pub(super) async fn act(config: Config, limits: Limits, event: &VaultStep) -> Result<Answer, Report> {
+pub(super) async fn act(
+    config: Config,
+    limits: Limits,
+    trace: Option<String>,
+    event: &VaultStep,
+) -> Result<Answer, Report> {
     let is = |reference: &Reference| matches!(reference, Reference::OciVault { ocid, .. } if *ocid == event.secret);
     let (set, secret) = find(&config, &event.secret, is)?;
     let (set, secret) = (set.clone(), secret.clone());
-    let composer = Composer::new(config).within(of_a_step(limits));
+    let composer = Composer::new(config).within(of_a_step(limits)).traced(trace);
     let store = composer.store(&set.name, &secret)?;
     let register = register(&composer, &set.name).await?;
     let rotation = Rotation { event, set: &set, secret: &secret, composer: &composer, store: &*store, register };
-    let (message, version) = match event.step {
-        VaultStepName::VerifyConnection => ("a version logs in", rotation.verify().await?),
-        VaultStepName::CreatePendingVersion => {
-            ("the next version is pending in every secret", rotation.create().await?)
-        }
-        VaultStepName::UpdateTargetSystem => ("every database accepts the pending version", rotation.update().await?),
-        VaultStepName::PromotePendingVersion => ("the pending version is published", rotation.promote().await?),
-    };
+    let promotes = event.step == VaultStepName::PromotePendingVersion;
+    let (message, version) = stretch::told(&composer, &set, promotes, rotation.step().await).await?;
     let number: u64 = version.0.parse().map_err(|_| nothing_pending(&set.name, "a version has no number"))?;
     let document = json!({"responseCode": 200, "returnMessage": message, "versionNo": number});
     Ok(Answer { document, exit: Exit::Done, error: None })
@@ -72,6 +71,18 @@ struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
+    /// Does the step; what to say of it, and the version that Vault is told.
+    async fn step(&self) -> Result<(&'static str, VersionId), Report> {
+        Ok(match self.event.step {
+            VaultStepName::VerifyConnection => ("a version logs in", self.verify().await?),
+            VaultStepName::CreatePendingVersion => {
+                ("the next version is pending in every secret", self.create().await?)
+            }
+            VaultStepName::UpdateTargetSystem => ("every database accepts the pending version", self.update().await?),
+            VaultStepName::PromotePendingVersion => ("the pending version is published", self.promote().await?),
+        })
+    }
+
     fn phase(&self) -> &str {
         self.register.as_ref().map_or(phase_name(Phase::Idle), |document| document.phase.as_str())
     }

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod check;
 pub mod moment;
+pub mod notify;
 pub mod plan;
 pub mod policy;
 pub mod prepare;

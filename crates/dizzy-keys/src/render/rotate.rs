@@ -54,6 +54,8 @@ pub struct RotateRow {
     pub outcome: Outcome,
     /// The generation that is published at the end, if known.
     pub generation: Option<u64>,
+    /// The rotation: the name that its versions have in the stores; `None` if this run had none.
+    pub rotation: Option<String>,
     /// How long it took, in milliseconds.
     pub ms: u64,
     /// How long a published credential did not log in, in milliseconds; 0 with alternating and rollover; `None` if not known.

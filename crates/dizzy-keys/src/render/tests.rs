@@ -231,6 +231,7 @@ fn rotate_says_how_each_set_ended_and_exits_with_the_worst() {
         set: set.to_owned(),
         outcome,
         generation: Some(8),
+        rotation: None,
         ms: 1161,
         lockout_ms: Some(0),
         billable_calls: Some(5),

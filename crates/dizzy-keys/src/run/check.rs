@@ -39,8 +39,11 @@ pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
 
 pub(crate) async fn report(composer: &Composer, names: &[String]) -> CheckReport {
     let mut sets = Vec::new();
+    let receivers: Vec<CheckItem> = composer.receivers_that_cannot_be_used().await.iter().map(of_receiver).collect();
     for name in names {
-        sets.push(CheckedSet { set: name.clone(), items: one(composer, name).await });
+        let mut items = one(composer, name).await;
+        items.extend(receivers.iter().cloned());
+        sets.push(CheckedSet { set: name.clone(), items });
     }
     CheckReport { sets }
 }
@@ -274,6 +277,11 @@ fn of_report(at: &str, report: &Report) -> CheckItem {
         hint: report.next().map(str::to_owned),
         code: Some(report.code().text()),
     }
+}
+
+/// Nobody would be told; a rotation starts all the same.
+fn of_receiver((name, report): &(String, Report)) -> CheckItem {
+    CheckItem { level: Level::Warning, ..of_report(&format!("notify: {name}"), report) }
 }
 
 fn of_finding(at: &str, finding: &Finding) -> CheckItem {

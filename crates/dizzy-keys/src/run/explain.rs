@@ -3,7 +3,7 @@
 use dizzy_engine::{Finish, Phase};
 use dizzy_host::{
     driver::{self, Halt, SessionsEnd, Target, Trouble, Verdict},
-    port::{Kind, PortError},
+    port::{Kind, PortError, VersionName},
     register::Document,
 };
 
@@ -23,6 +23,7 @@ pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow 
         set: report.set.clone(),
         outcome: outcome(report),
         generation: published(report),
+        rotation: rotation(report),
         ms,
         lockout_ms: lockout_ms(report),
         billable_calls: None,
@@ -49,6 +50,7 @@ pub(super) fn failed(set: &str, error: Report) -> RotateRow {
         set: set.to_owned(),
         outcome: if error.exit_code() == Exit::Held { Outcome::Held } else { Outcome::Failed },
         generation: None,
+        rotation: None,
         ms: 0,
         lockout_ms: None,
         billable_calls: None,
@@ -116,6 +118,27 @@ fn lockout_ms(report: &driver::Report) -> Option<u64> {
 
 fn published(report: &driver::Report) -> Option<u64> {
     report.document.as_ref().map(|document| document.current)
+}
+
+/// The name of the rotation that this run has worked on: that of its versions in the stores.
+fn rotation(report: &driver::Report) -> Option<String> {
+    let generation = match report.finish {
+        Finish::Rotated(generation) | Finish::RolledBack(generation) | Finish::Revoked(generation) => generation,
+        Finish::Busy(_)
+        | Finish::Drift
+        | Finish::Draining(_)
+        | Finish::Failed
+        | Finish::Fenced
+        | Finish::JournalLost
+        | Finish::Misfit
+        | Finish::NoRegister
+        | Finish::NotRevoked
+        | Finish::NothingToDo
+        | Finish::Stuck
+        | Finish::Unfinished
+        | Finish::WindowOpen(_) => report.under_way?,
+    };
+    Some(VersionName::new(generation, &report.document.as_ref()?.register).to_string())
 }
 
 fn working(report: &driver::Report) -> Vec<Working> {

@@ -4,6 +4,8 @@ mod audit;
 pub(crate) mod check;
 mod confirm;
 pub(crate) mod explain;
+pub(crate) mod notices;
+mod notify;
 pub(crate) mod plan;
 mod policy;
 mod prepare;
@@ -91,6 +93,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Report> {
         Command::Completions(args) => render::print(&args::completions(args.shell)).map(|()| Exit::Done),
         Command::Audit(command) => audit::run(&global, &command),
         Command::Check(args) => check::run(&global, &args),
+        Command::Notify(command) => notify::run(&global, &command),
         Command::Plan(args) => plan::run(&global, &args),
         Command::Policy(command) => policy::run(&global, &command),
         Command::Prepare(args) => prepare::run(&global, &args),

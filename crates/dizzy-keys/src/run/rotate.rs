@@ -14,6 +14,7 @@ use dizzy_host::{
 
 use super::{
     explain,
+    notices::Notices,
     slots::{Job, Look, Slots},
     watch::Watch,
     with_set::{block_on, composer},
@@ -121,6 +122,7 @@ struct Shared {
     task: Task,
     program: String,
     progress: Arc<Progress>,
+    notices: Notices,
     /// Whether there are several, so that each that ends is told at once.
     several: bool,
 }
@@ -134,6 +136,7 @@ pub(super) async fn all(
     concurrency: u16,
 ) -> Result<Vec<RotateRow>, Report> {
     let shared = Arc::new(Shared {
+        notices: Notices::new(&composer),
         composer,
         task,
         program: global.invocation(),
@@ -148,6 +151,7 @@ pub(super) async fn all(
     });
     let lost = |at: usize| names.get(at).map(|name| died(&shared.program, name));
     let rows = slots.run(jobs, lost).await;
+    shared.notices.settle(&shared.composer).await;
     Ok(rows.into_iter().flatten().collect())
 }
 
@@ -243,6 +247,8 @@ fn ended(shared: &Shared, row: &RotateRow) {
     if shared.several {
         shared.progress.ended(&row.line());
     }
+    // Its register is released by now, and its lock too.
+    shared.notices.ended(&shared.composer, row);
 }
 
 /// Leaves a failure in the register, so that the schedule does not try again at once. What cannot be left is tried again a little earlier.

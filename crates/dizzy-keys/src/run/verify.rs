@@ -4,11 +4,15 @@ use dizzy_engine::{Epoch, Generation};
 use dizzy_host::{
     document::{Credential, SecretDocument},
     driver::{Lease, OpenSet},
+    notice::Event,
     port::{Deadline, FenceStamp, Kind, Login},
     register::Document,
 };
 
-use super::with_set::{block_on, composer};
+use super::{
+    notices::{About, Notices},
+    with_set::{block_on, composer},
+};
 use crate::{
     args::{Global, Sets},
     code::{Code, Exit, Port},
@@ -24,14 +28,33 @@ pub(super) fn run(global: &Global, args: &Sets) -> Result<Exit, Report> {
 
 pub(crate) async fn report(composer: &Composer, names: &[String]) -> Result<VerifyReport, Report> {
     let mut sets = Vec::new();
+    let notices = Notices::new(composer);
     for name in names {
         let set = composer.open(name, Lease::Respected, FormatRule::Keep).await?;
         let stored = composer.journal()?.read(name, Deadline::after(composer.limits().call)).await;
         // What is published can be tried without a register too.
         let register = stored.ok().flatten().and_then(|stored| Document::parse(&stored.bytes, name).ok());
-        sets.push(VerifiedSet { set: name.clone(), logins: logins(composer, &set, register.as_ref()).await? });
+        let verified = VerifiedSet { set: name.clone(), logins: logins(composer, &set, register.as_ref()).await? };
+        if let Some(refused) = refused(&verified) {
+            let generation = register.as_ref().map(|document| document.current);
+            let what = String::new();
+            let about = About { set: name, generation, rotation: None, error: Some(&refused), what };
+            notices.send(composer, Event::Drift, about);
+        }
+        sets.push(verified);
     }
+    notices.settle(composer).await;
     Ok(VerifyReport { sets })
+}
+
+/// What is told if a published credential of a set does not log in.
+fn refused(verified: &VerifiedSet) -> Option<Report> {
+    let refused = verified.logins.iter().filter(|row| row.result == LoginResult::Refused);
+    let places: Vec<String> = refused.map(|row| format!("{} as published by {}", row.database, row.secret)).collect();
+    let what = format!("{}: a published credential does not log in: {}", verified.set, places.join(", "));
+    let state = "nothing was changed; whoever reads it there is refused";
+    let hint = format!("dizzy-keys status {}", verified.set);
+    (!places.is_empty()).then(|| Report::new(Code::PublishedRefused, what, state).hint(hint))
 }
 
 /// Logs in with what the secrets of an open set hold: each secret's first look.

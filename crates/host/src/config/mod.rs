@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod model;
+mod notify;
 mod resolve;
 pub mod resolved;
 pub mod schedule;
@@ -15,14 +16,16 @@ use std::path::Path;
 
 pub use error::{ConfigError, Mistake, Position};
 pub use resolved::{
-    Adapter, Audit, AuditRequire, Config, Database, Engine, Need, Oci, OciAuth, OnActiveSessions, Place, RotationSet,
-    Secret, Wallet,
+    Adapter, Audit, AuditRequire, Config, Database, Destination, Engine, Need, Notify, Oci, OciAuth, OnActiveSessions,
+    Place, ReceiverConfig, RotationSet, Secret, Wallet,
 };
 pub use schedule::{Due, Past, Rule, Schedule, Window};
 pub use shard::{MAX_SHARDS, Shard};
 
 /// Most databases of a set: every one must answer while the others wait for it.
 pub const MAX_DATABASES: usize = 16;
+/// Most receivers of notices: each is one more call at the end of a run.
+pub const MAX_RECEIVERS: usize = 8;
 /// Most secrets of a set.
 pub const MAX_SECRETS: usize = 16;
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::notice::Event;
+
 /// Configuration of dizzy-keys.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(title = "dizzy-keys.toml")]
@@ -22,6 +24,9 @@ pub struct Model {
     /// Oracle Cloud: how to authenticate, and other endpoints than the public ones.
     #[serde(default)]
     pub oci: OciModel,
+    /// Who is told how sets have ended.
+    #[serde(default)]
+    pub notify: NotifyModel,
     /// The rotation sets, by name. A set is rotated as one unit.
     #[serde(default)]
     pub sets: BTreeMap<String, SetModel>,
@@ -103,8 +108,37 @@ pub struct OciEndpointsModel {
     pub objectstorage: Option<String>,
     /// Database service (wallets).
     pub database: Option<String>,
+    /// Notifications (topics).
+    pub notifications: Option<String>,
     /// Federation.
     pub auth: Option<String>,
+}
+
+/// Who is told how sets have ended. A notice never stands in the way of a rotation.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NotifyModel {
+    /// What is told (default: `failed`, `stuck`, `unfinished`, `drift`; `promoted` on request).
+    pub on: Option<Vec<Event>>,
+    /// Who is told.
+    #[serde(default)]
+    pub receivers: Vec<ReceiverModel>,
+}
+
+/// Who is told: exactly one of `webhook` and `topic`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiverModel {
+    /// Secret reference to an `https:` URL that gets the notice as JSON by POST. Whoever has the URL can write there, so it is a secret.
+    pub webhook: Option<String>,
+    /// The ARN of an SNS topic, or the OCID of a topic of OCI Notifications.
+    pub topic: Option<String>,
+    /// Webhook: secret reference to a key; requests are signed with it as Standard Webhooks describes (HMAC-SHA256).
+    pub signing_key: Option<String>,
+    /// Webhook: secret reference to PEM roots that the host's certificate may lead to, besides the public ones.
+    pub tls_ca: Option<String>,
+    /// What this receiver is told, instead of `notify.on`.
+    pub on: Option<Vec<Event>>,
 }
 
 /// A rotation set: databases and the secrets that publish their credentials.

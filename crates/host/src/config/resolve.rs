@@ -14,6 +14,7 @@ use super::{
         AuditModel, ClassModel, DatabaseModel, Engine, FormatModel, Model, OciModel, PasswordModel, Passwords,
         SecretModel, SetModel, StrategyModel,
     },
+    notify,
     resolved::{Adapter, Audit, Config, Database, Need, Oci, Place, RotationSet, Secret, Wallet},
     schedule::{self, Rule, Schedule, Window},
     source::{Source, Step, dotted},
@@ -55,7 +56,7 @@ const MAX_FORMER_KEYS: usize = 120;
 
 const DEFAULT_SINK: &str = "file:./dizzy-audit";
 
-type Resolved<T> = Result<T, ConfigError>;
+pub(super) type Resolved<T> = Result<T, ConfigError>;
 
 pub(super) fn resolve(source: &Source<'_>, model: Model) -> Resolved<Config> {
     let mut needs = Vec::new();
@@ -65,6 +66,7 @@ pub(super) fn resolve(source: &Source<'_>, model: Model) -> Resolved<Config> {
     needs.extend(at.need_of_place(&journal));
     let audit = audit(&root.key("audit"), model.audit, &mut needs)?;
     let oci = oci(&root.key("oci"), model.oci, &mut needs)?;
+    let notify = notify::resolve(&root.key("notify"), model.notify, &mut needs)?;
     let at = root.key("sets");
     if model.sets.is_empty() {
         return Err(
@@ -77,7 +79,7 @@ pub(super) fn resolve(source: &Source<'_>, model: Model) -> Resolved<Config> {
         sets.insert(name, set);
     }
     sets_are_disjoint(&at, &sets)?;
-    Ok(Config { file: source.name.to_owned(), journal, audit, oci, sets, needs })
+    Ok(Config { file: source.name.to_owned(), journal, audit, oci, notify, sets, needs })
 }
 
 fn audit(at: &At<'_>, model: AuditModel, needs: &mut Vec<Need>) -> Resolved<Audit> {
@@ -145,6 +147,7 @@ fn oci(at: &At<'_>, model: OciModel, needs: &mut Vec<Need>) -> Resolved<Oci> {
         vaults: endpoint("vaults", model.endpoints.vaults)?,
         objectstorage: endpoint("objectstorage", model.endpoints.objectstorage)?,
         database: endpoint("database", model.endpoints.database)?,
+        notifications: endpoint("notifications", model.endpoints.notifications)?,
         federation: endpoint("auth", model.endpoints.auth)?,
     })
 }
@@ -599,17 +602,17 @@ fn same_user(engine: Engine, a: &str, b: &str) -> bool {
 }
 
 /// A place in the file while it is being checked.
-struct At<'a> {
+pub(super) struct At<'a> {
     source: &'a Source<'a>,
     steps: Vec<Step>,
 }
 
 impl At<'_> {
-    fn key(&self, key: &str) -> Self {
+    pub(super) fn key(&self, key: &str) -> Self {
         self.step(Step::Key(key.to_owned()))
     }
 
-    fn index(&self, index: usize) -> Self {
+    pub(super) fn index(&self, index: usize) -> Self {
         self.step(Step::Index(index))
     }
 
@@ -619,11 +622,11 @@ impl At<'_> {
         Self { source: self.source, steps }
     }
 
-    fn wrong(&self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
+    pub(super) fn wrong(&self, what: impl Into<String>, hint: impl Into<String>) -> ConfigError {
         self.source.wrong(&self.steps, what, Some(hint.into()))
     }
 
-    fn need(&self, adapter: Adapter) -> Need {
+    pub(super) fn need(&self, adapter: Adapter) -> Need {
         Need { adapter, set: None, key: dotted(&self.steps), position: self.source.position_of(&self.steps) }
     }
 
@@ -656,7 +659,7 @@ impl At<'_> {
         Ok(length)
     }
 
-    fn reference(&self, text: &str, needs: &mut Vec<Need>) -> Resolved<Reference> {
+    pub(super) fn reference(&self, text: &str, needs: &mut Vec<Need>) -> Resolved<Reference> {
         if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
             return Err(self.wrong("the reference is too long or has control characters", "see `dizzy-keys schema`"));
         }

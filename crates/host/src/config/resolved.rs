@@ -14,7 +14,7 @@ use super::{
     error::{ConfigError, Mistake, Position, nearest},
     schedule::Schedule,
 };
-use crate::{document::Format, password::Policy, reference::Reference};
+use crate::{document::Format, notice::Event, password::Policy, reference::Reference};
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Config {
     pub audit: Audit,
     /// Oracle Cloud.
     pub oci: Oci,
+    /// Who is told how sets have ended.
+    pub notify: Notify,
     /// The sets, by name; at least one.
     pub sets: BTreeMap<String, RotationSet>,
     pub(super) needs: Vec<Need>,
@@ -112,6 +114,40 @@ pub struct Audit {
     pub require: AuditRequire,
 }
 
+/// Who is told how sets have ended.
+#[derive(Clone, Debug, Default)]
+pub struct Notify {
+    /// In the order of the file; at most [`MAX_RECEIVERS`](super::MAX_RECEIVERS).
+    pub receivers: Vec<ReceiverConfig>,
+}
+
+/// Who is told of what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ReceiverConfig {
+    /// What is told; never empty.
+    pub on: Vec<Event>,
+    /// Where it goes.
+    pub to: Destination,
+}
+
+/// Where a notice goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Destination {
+    /// A topic of OCI Notifications, by its OCID.
+    OciTopic(String),
+    /// An SNS topic, by its ARN.
+    SnsTopic(String),
+    /// A webhook.
+    Webhook {
+        /// Where its URL is.
+        url: Reference,
+        /// Where the key is that signs requests.
+        signing_key: Option<Reference>,
+        /// More roots (PEM).
+        tls_ca: Option<Reference>,
+    },
+}
+
 /// Oracle Cloud.
 #[derive(Clone, Debug, Default)]
 pub struct Oci {
@@ -127,6 +163,8 @@ pub struct Oci {
     pub objectstorage: Option<String>,
     /// Database service, if elsewhere.
     pub database: Option<String>,
+    /// Notifications, if elsewhere.
+    pub notifications: Option<String>,
     /// Federation, if elsewhere.
     pub federation: Option<String>,
 }
@@ -226,10 +264,14 @@ pub enum Adapter {
     AwsParameters,
     /// AWS Secrets Manager.
     AwsSecrets,
+    /// Topics of SNS, for notices.
+    AwsTopics,
     /// OCI's database service, for wallets.
     OciDatabase,
     /// OCI Object Storage, for journal, audit or wallets.
     OciObjects,
+    /// Topics of OCI Notifications, for notices.
+    OciTopics,
     /// OCI Vault.
     OciVault,
     /// Oracle databases.
@@ -238,6 +280,8 @@ pub enum Adapter {
     Postgres,
     /// S3, for journal or audit.
     S3,
+    /// Webhooks, for notices.
+    Webhooks,
 }
 
 impl fmt::Display for Adapter {
@@ -246,12 +290,15 @@ impl fmt::Display for Adapter {
             Self::AuditKey => "signed audit records",
             Self::AwsParameters => "SSM Parameter Store",
             Self::AwsSecrets => "AWS Secrets Manager",
+            Self::AwsTopics => "SNS topics",
             Self::OciDatabase => "OCI's database service",
             Self::OciObjects => "OCI Object Storage",
+            Self::OciTopics => "topics of OCI Notifications",
             Self::OciVault => "OCI Vault",
             Self::Oracle => "Oracle databases",
             Self::Postgres => "PostgreSQL",
             Self::S3 => "S3",
+            Self::Webhooks => "webhooks",
         })
     }
 }
@@ -309,7 +356,7 @@ impl Config {
             all.into_iter().flatten()
         }
         let audit = self.audit.key.iter().chain(&self.audit.former_keys).chain(&self.audit.note_key);
-        let all = audit.chain(&self.oci.key);
+        let all = audit.chain(&self.oci.key).chain(self.notify.references());
         all.chain(self.sets.values().flat_map(|set| &set.databases).flat_map(of_database))
     }
 
@@ -324,7 +371,15 @@ impl Config {
             require: AuditRequire::default(),
         };
         let journal = Place::File(PathBuf::from("./dizzy-state"));
-        Self { file: String::new(), journal, audit, oci: Oci::default(), sets: BTreeMap::new(), needs: Vec::new() }
+        Self {
+            file: String::new(),
+            journal,
+            audit,
+            oci: Oci::default(),
+            notify: Notify::default(),
+            sets: BTreeMap::new(),
+            needs: Vec::new(),
+        }
     }
 
     /// What the given sets, and the parts common to all, need.
@@ -348,6 +403,18 @@ impl Config {
                 hint: Some("the configuration is right; a build that has the adapter accepts it as it is".to_owned()),
             }),
         }
+    }
+}
+
+impl Notify {
+    /// Every reference to something that is read.
+    fn references(&self) -> impl Iterator<Item = &Reference> {
+        self.receivers.iter().flat_map(|receiver| match &receiver.to {
+            Destination::OciTopic(_) | Destination::SnsTopic(_) => [None, None, None].into_iter().flatten(),
+            Destination::Webhook { url, signing_key, tls_ca } => {
+                [Some(url), signing_key.as_ref(), tls_ca.as_ref()].into_iter().flatten()
+            }
+        })
     }
 }
 

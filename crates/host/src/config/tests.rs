@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     document::Format,
+    notice::Event,
     password::{ORACLE_LENGTH, Policy},
     reference::Reference,
 };
@@ -401,4 +402,41 @@ fn the_schema_is_as_published() {
 #[expect(clippy::disallowed_methods, reason = "a test's own file needs no durability")]
 fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn receivers_of_notices_are_checked() {
+    let with = |notify: &str| format!("{notify}\n{BOTH}");
+    let config = parse(
+        "dizzy-keys.toml",
+        &with(
+            "[notify]\non = [\"stuck\"]\n[[notify.receivers]]\nwebhook = \"env:HOOK\"\nsigning_key = \"env:HOOK_KEY\"\non = [\"promoted\"]\n\
+             [[notify.receivers]]\ntopic = \"arn:aws-us-gov:sns:us-gov-west-1:123456789012:ops.fifo\"\n\
+             [[notify.receivers]]\ntopic = \"ocid1.onstopic.oc1.iad.abc\"\n",
+        ),
+    )
+    .unwrap();
+    let on: Vec<_> = config.notify.receivers.iter().map(|receiver| receiver.on.clone()).collect();
+    assert_eq!(on, [vec![Event::Promoted], vec![Event::Stuck], vec![Event::Stuck]]);
+    // What stands in the environment is taken out of it.
+    let names: Vec<String> = config.references().map(ToString::to_string).collect();
+    assert!(names.contains(&"env:HOOK".to_owned()) && names.contains(&"env:HOOK_KEY".to_owned()), "{names:?}");
+    let plain = parse("dizzy-keys.toml", &with("[[notify.receivers]]\nwebhook = \"env:HOOK\"\n")).unwrap();
+    assert_eq!(plain.notify.receivers[0].on, Event::DEFAULT);
+    let one = |line: &str| answer(&with(&format!("[[notify.receivers]]\n{line}")));
+    let answers = [
+        one("webhook = \"https://hooks.example.com/canary\""),
+        one("webhook = \"env:HOOK\"\ntopic = \"arn:aws:sns:us-west-2:123456789012:ops\""),
+        one("on = [\"stuck\"]"),
+        one("topic = \"arn:aws:sns:us-west-2:12345:ops\""),
+        one("topic = \"ocid1.vaultsecret.oc1.iad.abc\""),
+        one("topic = \"arn:aws:sns:us-west-2:123456789012:ops\"\nsigning_key = \"env:KEY\""),
+        one("webhook = \"env:HOOK\"\non = [\"test\"]"),
+        one("webhook = \"env:HOOK\"\non = []"),
+        one("webhook = \"env:HOOK\"\n[[notify.receivers]]\nwebhook = \"env:HOOK\""),
+        answer(&with("[notify]\non = [\"stuck\"]")),
+        answer(&with(&(0..9).map(|n| format!("[[notify.receivers]]\nwebhook = \"env:H{n}\"\n")).collect::<String>())),
+    ];
+    assert!(!answers.concat().contains("canary"));
+    insta::assert_snapshot!(answers.join("\n"));
 }

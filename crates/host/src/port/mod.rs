@@ -9,6 +9,7 @@ mod clock;
 mod database;
 mod journal;
 mod objects;
+mod receiver;
 mod reference;
 mod store;
 
@@ -25,6 +26,7 @@ pub use objects::{
     Etag, MAX_NAME, MAX_PREFIX, Object, ObjectEntry, ObjectPage, ObjectStore, ObjectVersion, PAGE, VersionKind,
     VersionMark, VersionPage, Versions, Written, check_name,
 };
+pub use receiver::Receiver;
 pub use reference::SecretReader;
 pub use store::{Labels, SecretStore, StoredVersion, VersionId, VersionName};
 

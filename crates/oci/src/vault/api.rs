@@ -5,6 +5,7 @@ use dizzy_host::{
     port::{Deadline, Kind, PortResult, VersionName},
     secret::SecretText,
 };
+use dizzy_web::Answer;
 use http::{HeaderName, Method, header};
 use serde::de::DeserializeOwned;
 
@@ -13,7 +14,6 @@ use crate::{
     clients::{Ask, Body, OciClients, encoded},
     endpoints::Service,
     failure::{Call, Failure},
-    transport::Answer,
 };
 
 /// A secret bundle has 25 KB at most, a third more in base64; metadata and tags come on top.
@@ -129,6 +129,7 @@ impl Api {
             target: format!("/secrets/{}/version/{number}/actions/scheduleDeletion", self.ocid),
             headers: accept(),
             body: Some(Body { kind: JSON, bytes: Bytes::from(format!("{{\"timeOfDeletion\":\"{time}\"}}")) }),
+            region: None,
             limit: MAX_ANSWER,
         };
         self.clients.ask(call, &ask, deadline).await.map(drop)
@@ -141,7 +142,15 @@ impl Api {
         target: String,
         deadline: Deadline,
     ) -> Result<Answer, Failure> {
-        let ask = Ask { service, method: Method::GET, target, headers: accept(), body: None, limit: MAX_ANSWER };
+        let ask = Ask {
+            service,
+            method: Method::GET,
+            target,
+            headers: accept(),
+            body: None,
+            region: None,
+            limit: MAX_ANSWER,
+        };
         self.clients.ask(call, &ask, deadline).await
     }
 
@@ -154,6 +163,7 @@ impl Api {
             target: format!("/secrets/{}", self.ocid),
             headers,
             body: Some(Body { kind: JSON, bytes }),
+            region: None,
             limit: MAX_ANSWER,
         };
         self.clients.ask(call, &ask, deadline).await.map(drop)

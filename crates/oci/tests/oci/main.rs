@@ -22,5 +22,6 @@ mod preauthenticated;
 mod references;
 mod silence;
 mod tls;
+mod topics;
 mod transport;
 mod world;

@@ -78,6 +78,7 @@ pub(crate) fn settings(oci: &OciEmulator, files: &ConfigFiles) -> OciSettings {
             vaults: Some(oci.endpoint(Service::Vaults)),
             object_storage: Some(oci.endpoint(Service::ObjectStorage)),
             database: Some(oci.endpoint(Service::Database)),
+            notifications: Some(oci.endpoint(Service::Notifications)),
         },
         extra_roots: None,
         clock: Arc::new(SystemClock),

@@ -1,4 +1,4 @@
-//! One HTTP exchange: connect, send, read at most so much. Knows nothing of signatures or OCI.
+//! One HTTP exchange: connect, send, read at most so much. Knows nothing of signatures or clouds.
 //!
 //! HTTP/1.1 over TLS by rustls on aws-lc-rs, verified against Mozilla's roots built into the program and roots that are added;
 //! no proxies, no redirects. How far a request got is kept, because it decides whether a failed write can have happened.
@@ -35,20 +35,24 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The connection pool.
-pub(crate) struct Transport {
+#[derive(Debug)]
+pub struct Transport {
     client: Client<Limited, Full<Bytes>>,
 }
 
 /// A whole answer.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Zeroizing<Vec<u8>>,
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, wiped when dropped.
+    pub body: Zeroizing<Vec<u8>>,
 }
 
 /// How far an exchange got that has no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Broken {
+pub enum Broken {
     /// No connection was made: no byte of the request left.
     NotConnected,
     /// TLS could not be verified: no byte of the request left.
@@ -60,15 +64,15 @@ pub(crate) enum Broken {
 }
 
 impl Transport {
-    /// A pool that trusts Mozilla's roots and those in `extra_roots` (PEM).
+    /// A pool that trusts Mozilla's roots and those in `extra_roots` (PEM). `whom` is who is called, for messages.
     ///
     /// # Errors
     /// `Tls` if `extra_roots` holds no certificate, or one that cannot be read.
-    pub(crate) fn new(extra_roots: Option<&[u8]>) -> PortResult<Self> {
+    pub fn new(whom: &str, extra_roots: Option<&[u8]>) -> PortResult<Self> {
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|_| PortError::refused(Kind::Tls, "set up TLS for OCI"))?
-            .with_root_certificates(roots(extra_roots)?)
+            .map_err(|_| PortError::refused(Kind::Tls, format!("set up TLS for {whom}")))?
+            .with_root_certificates(roots(whom, extra_roots)?)
             .with_no_client_auth();
         // Plain http is for loopback: `endpoints` lets no other through.
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
@@ -77,7 +81,10 @@ impl Transport {
     }
 
     /// Sends a request and reads an answer of at most `limit` bytes.
-    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, Broken> {
+    ///
+    /// # Errors
+    /// [`Broken`]: how far it got.
+    pub async fn exchange(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Answer, Broken> {
         let answer = self.client.request(request).await.map_err(|error| how_far(&error))?;
         let (parts, mut stream) = answer.into_parts();
         // Never grows past what was reserved, so that no unwiped copy is left behind.
@@ -120,9 +127,11 @@ fn caused_by_tls(error: &(dyn Error + 'static)) -> bool {
 /// Longer than any chain seen, so that a cyclic one ends.
 const MAX_CAUSES: usize = 32;
 
-fn roots(extra: Option<&[u8]>) -> PortResult<RootCertStore> {
-    let refused =
-        || PortError::refused(Kind::Tls, "read the additional root certificates for OCI: not PEM certificates");
+fn roots(whom: &str, extra: Option<&[u8]>) -> PortResult<RootCertStore> {
+    let refused = || {
+        let what = format!("read the additional root certificates for {whom}: not PEM certificates");
+        PortError::refused(Kind::Tls, what)
+    };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     if let Some(pem) = extra {
@@ -138,7 +147,7 @@ fn roots(extra: Option<&[u8]>) -> PortResult<RootCertStore> {
 }
 
 /// A connector whose connections are made within [`CONNECT_LIMIT`], or count as not made.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Limited(HttpsConnector<HttpConnector>);
 
 type Connection = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
@@ -169,10 +178,10 @@ mod tests {
 
     #[test]
     fn additional_roots_that_are_no_certificates_are_refused() {
-        assert!(Transport::new(None).is_ok());
+        assert!(Transport::new("OCI", None).is_ok());
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for pem in ["", "not PEM", broken] {
-            let refused = Transport::new(Some(pem.as_bytes())).map(drop).unwrap_err();
+            let refused = Transport::new("OCI", Some(pem.as_bytes())).map(drop).unwrap_err();
             assert_eq!(refused.kind, Kind::Tls, "{pem}");
         }
     }
