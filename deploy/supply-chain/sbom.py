@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import uuid
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,12 +42,18 @@ def moment():
     return datetime.fromtimestamp(int(epoch), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def locked(text):
+    """Checksums by (name, version). Cargo writes one key per line; Python reads TOML itself only from 3.11 on."""
+    blocks = [dict(re.findall(r'^(name|version|checksum) = "([^"]*)"$', block, re.MULTILINE)) for block in text.split("[[package]]")[1:]]
+    return {(block["name"], block["version"]): block.get("checksum") for block in blocks}
+
+
 def collect(triple):
     """Packages by (name, version), with licence, digest, whether it is linked, and what it depends on."""
     linked = tree(triple, "normal,no-proc-macro")
     everything = linked | tree(triple, "normal,build")
     metadata = json.loads(cargo("metadata", "--format-version", "1", "--filter-platform", triple))
-    digests = {(p["name"], p["version"]): p.get("checksum") for p in tomllib.loads(Path("Cargo.lock").read_text())["package"]}
+    digests = locked(Path("Cargo.lock").read_text())
     keys = {package["id"]: (package["name"], package["version"]) for package in metadata["packages"]}
     dependencies = {keys[node["id"]]: sorted({keys[d["pkg"]] for d in node["deps"] if ships(d)}) for node in metadata["resolve"]["nodes"]}
     packages = {}
