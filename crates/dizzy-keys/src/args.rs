@@ -153,13 +153,24 @@ pub enum Command {
     /// Try whether notices arrive.
     #[command(subcommand)]
     Notify(NotifyCommand),
+    /// Repair what somebody changed beside the register: passwords and secrets that drifted.
+    ///
+    /// Shows what it found and what it would do, asks, and brings the published generation back: a user changes its password by itself,
+    /// CURRENT moves by compare-and-swap. What every secret publishes and every database accepts is kept, whoever put it there.
+    /// Exit code 0 if there is no drift, or none is left.
+    #[command(
+        after_help = "Examples:\n  dizzy-keys reconcile orders --dry-run\n  dizzy-keys reconcile orders\n  dizzy-keys reconcile orders --break-glass    # an administrator sets a password that nobody knows"
+    )]
+    Reconcile(Reconcile),
     /// Verify, read and export the audit trail.
     #[command(subcommand)]
     Audit(Audit),
     /// Finish or undo what an interrupted rotation has begun.
     ///
     /// `rotate` does the same before it starts; `recover` begins no rotation of its own. Without names: every set that is unfinished.
-    #[command(after_help = "Examples:\n  dizzy-keys recover\n  dizzy-keys recover orders")]
+    #[command(
+        after_help = "Examples:\n  dizzy-keys recover\n  dizzy-keys recover orders\n  dizzy-keys recover --from-world orders    # the register is lost for good"
+    )]
     Recover(Recover),
     /// Print the rights that this configuration needs in a cloud, and no others.
     ///
@@ -291,6 +302,20 @@ pub struct Revoke {
     pub concurrency: u16,
 }
 
+/// `reconcile`.
+#[derive(Args, Clone, Debug)]
+pub struct Reconcile {
+    /// Names of sets.
+    #[arg(value_name = "SET", required = true)]
+    pub sets: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where no password that a secret holds logs in: set the one that is published with the login of the database's `admin`.
+    #[arg(long)]
+    pub break_glass: bool,
+}
+
 /// `recover`.
 #[derive(Args, Clone, Debug)]
 pub struct Recover {
@@ -300,6 +325,12 @@ pub struct Recover {
     /// Try logins again where earlier runs stopped so as not to lock an account.
     #[arg(long)]
     pub retry_logins: bool,
+    /// Rebuild a register that is lost, from fences, names of versions, the audit trail and logins; asks before it writes one.
+    ///
+    /// Only where the lost register cannot be brought back, and nothing works with it any more: the new one fences every other worker
+    /// off. A register that can be read is never replaced.
+    #[arg(long, requires = "sets", conflicts_with = "retry_logins")]
+    pub from_world: bool,
     /// How many sets to work on at the same time.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = value_parser!(u16).range(1..=MAX_CONCURRENCY))]
     pub concurrency: u16,

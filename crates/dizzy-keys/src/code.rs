@@ -179,6 +179,8 @@ codes! {
     JournalForeign = "DK-405", Failed;
     /// The set has not been prepared.
     JournalAbsent = "DK-406", Failed;
+    /// A register is there that can be read, and was to be rebuilt.
+    JournalPresent = "DK-407", Usage;
 
     /// The rotation failed and was undone.
     RolledBack = "DK-501", Failed;
@@ -210,6 +212,8 @@ codes! {
     NotRevoked = "DK-514", NeedsHuman;
     /// A policy grants other rights than the configuration needs.
     PolicyDiffers = "DK-515", Failed;
+    /// What is found does not tell what should be true.
+    Unclear = "DK-516", NeedsHuman;
     /// So many runs failed in a row that the schedule tries no more.
     GivenUp = "DK-520", NeedsHuman;
 

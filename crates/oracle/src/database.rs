@@ -193,4 +193,14 @@ impl Database for OracleDatabase {
     ) -> PortResult<Vec<PrepareStep>> {
         prepare::prepare(&self.target, admin, users, second, &stamp, deadline).await
     }
+
+    async fn set_password(
+        &self,
+        admin: Login<'_>,
+        user: Login<'_>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        prepare::set_password(&self.target, admin, user, &stamp, deadline).await
+    }
 }

@@ -86,7 +86,7 @@ async fn keeps_every_promise(mode: Mode, acceptance: Acceptance) {
     // An ordinary user may not see sessions, so there is nothing to count.
     assert!(skipped.contains(&"sessions_of_applications_are_counted"), "{skipped:?}");
     let held = report.into_result().unwrap();
-    assert_eq!(held.len(), 13, "{held:?}");
+    assert_eq!(held.len(), 14, "{held:?}");
 }
 
 #[tokio::test]

@@ -57,6 +57,30 @@ pub(super) async fn burn(
     Ok(open.row)
 }
 
+/// Sets a user's password as an administrator, in one transaction with the fence row.
+pub(super) async fn set_by_administrator(
+    target: &Target,
+    randomness: &dyn Randomness,
+    admin: Login<'_>,
+    user: Login<'_>,
+    stamp: &FenceStamp<'_>,
+    deadline: Deadline,
+) -> PortResult<()> {
+    let verifier = scram::verifier(user.password, randomness)?;
+    let sql = fence::set_password_sql(stamp, user.user, &verifier)?;
+    let sql = Zeroizing::new(format!("BEGIN ISOLATION LEVEL READ COMMITTED;\n{sql}"));
+    let what = format!("set the password of {} on {} as {}", user.user, target.name, admin.user);
+    let mut session = Session::open(target, admin, stamp, deadline).await?;
+    let changed = session.batch(&sql, deadline).await;
+    changed.map_err(|trouble| mend_change(trouble.refused(&what), &trouble, stamp.set, user.user))?;
+    if deadline.left().is_zero() {
+        return Err(Trouble::Deadline.refused(&what));
+    }
+    session.batch("COMMIT", deadline).await.map_err(|trouble| trouble.of_commit(&what))?;
+    session.close(deadline).await;
+    Ok(())
+}
+
 async fn open(
     target: &Target,
     login: Login<'_>,

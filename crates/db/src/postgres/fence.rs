@@ -174,6 +174,31 @@ END
     Ok(format!("DO {};\nALTER ROLE {} PASSWORD {};\n", dollar(&body), identifier(user), literal(verifier)))
 }
 
+/// Sets a user's password for the fence's owner when nobody knows the old one: the row takes epoch and generation, so that everything
+/// older is refused, and what comes next finds the row where the password is.
+pub(super) fn set_password_sql(stamp: &FenceStamp<'_>, user: &str, verifier: &str) -> PortResult<String> {
+    let (set, register, role) = (literal(stamp.set), literal(stamp.register), literal(user));
+    let (epoch, generation) = (number(stamp.epoch.0)?, number(stamp.generation.0)?);
+    let body = format!(
+        r#"
+DECLARE
+  seen dizzy.fence%ROWTYPE;
+BEGIN
+  SELECT f.* INTO seen FROM dizzy.fence f WHERE f."set" = {set} AND f.role = {role} FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'dizzy-keys: no fence row' USING ERRCODE = 'DZ002';
+  ELSIF {register} = '' OR EXISTS (SELECT FROM dizzy.fence f WHERE f."set" = {set} AND f.register <> {register}) THEN
+    RAISE EXCEPTION 'dizzy-keys: another register' USING ERRCODE = 'DZ003';
+  ELSIF seen.epoch > {epoch} OR seen.gen > {generation} THEN
+    RAISE EXCEPTION 'dizzy-keys: newer epoch or generation' USING ERRCODE = 'DZ001';
+  END IF;
+  UPDATE dizzy.fence f SET register = {register}, epoch = {epoch}, gen = {generation} WHERE f."set" = {set} AND f.role = {role};
+END
+"#
+    );
+    Ok(format!("DO {};\nALTER ROLE {} PASSWORD {};\n", dollar(&body), identifier(user), literal(verifier)))
+}
+
 /// A fence row from its columns `register`, `epoch`, `gen`.
 pub(super) fn state(columns: &[Option<String>]) -> PortResult<FenceState> {
     let malformed = || PortError::refused(Kind::Malformed, "read a fence row");

@@ -165,4 +165,15 @@ impl Database for PostgresDatabase {
     ) -> PortResult<Vec<PrepareStep>> {
         prepare::prepare(&self.target, &*self.randomness, admin, users, second, &stamp, deadline).await
     }
+
+    async fn set_password(
+        &self,
+        admin: Login<'_>,
+        user: Login<'_>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        check_name(user.user)?;
+        change::set_by_administrator(&self.target, &*self.randomness, admin, user, &stamp, deadline).await
+    }
 }

@@ -96,7 +96,7 @@ impl Composer {
             oci: oci.as_ref().ok().map(|clients| OciSecretReader::new(clients.clone())),
             env: EnvFileReader::new(environment::variable),
         });
-        Self { config, aws, oci, reader, clock, limits: Limits::default(), contract: None, trace: None }
+        Self { config, aws, oci, reader, clock, limits: limits(), contract: None, trace: None }
     }
 
     /// Within the time that a platform gives.
@@ -309,6 +309,15 @@ impl Composer {
         }
         Ok(all)
     }
+}
+
+/// The defaults; in debug builds the test suite may shorten how long a run repeats what does not work (`DIZZY_KEYS_BUDGET=SECONDS`).
+fn limits() -> Limits {
+    #[cfg(debug_assertions)]
+    if let Some(seconds) = environment::text("DIZZY_KEYS_BUDGET").and_then(|text| text.parse().ok()) {
+        return Limits { budget: core::time::Duration::from_secs(seconds), ..Limits::default() };
+    }
+    Limits::default()
 }
 
 /// AWS's own environment variables, as far as they were taken out of the environment; the SDK finds the rest by itself.

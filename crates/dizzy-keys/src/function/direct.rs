@@ -39,8 +39,9 @@ pub(super) async fn act(
             judged(&run::plan::report(global, &composer, set).await?, Ok(Exit::Done))
         }
         Action::Recover => {
-            let args =
-                Recover { sets: direct.sets, retry_logins: direct.retry_logins, concurrency: DEFAULT_CONCURRENCY };
+            // Whether a register is lost for good is for a person to say.
+            let (from_world, concurrency) = (false, DEFAULT_CONCURRENCY);
+            let args = Recover { sets: direct.sets, retry_logins: direct.retry_logins, from_world, concurrency };
             let report = run::rotate::recovered(global, composer, names, &args).await?;
             judged(&report, report.worst().cloned().map_or(Ok(Exit::Done), Err))
         }

@@ -11,6 +11,8 @@ pub mod plan;
 pub mod policy;
 pub mod prepare;
 pub mod progress;
+pub mod rebuild;
+pub mod reconcile;
 pub mod revoke;
 pub mod rotate;
 pub mod status;

@@ -3,10 +3,22 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::{
-    args::Global,
+    args::{Global, Output},
     code::Code,
     report::{NOTHING_DONE, Report},
 };
+
+/// As [`confirm`], and never for a script: whoever asks for JSON cannot be asked.
+///
+/// # Errors
+/// As [`confirm`].
+pub(super) fn confirm_by_person(global: &Global, question: &str) -> Result<(), Report> {
+    if global.output == Output::Json && !global.yes {
+        let what = "this command asks before it changes something, and --output json leaves nobody to ask";
+        return Err(Report::new(Code::Confirmation, what, NOTHING_DONE).hint("add --yes to answer yes"));
+    }
+    confirm(global, question)
+}
 
 /// Asks `question` on the terminal, unless `--yes` answers it.
 ///

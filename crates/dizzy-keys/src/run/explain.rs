@@ -290,7 +290,7 @@ fn drift(program: &str, set: &str, report: &driver::Report, base: &str) -> Repor
             let state = format!("nothing was changed by this run; {base} is published, and this database refuses it");
             // The server's answer is the same for a wrong password and for one whose time is over.
             let hint = format!(
-                "{hint}; if the password is right, look at when it expires on the server (PostgreSQL: VALID UNTIL; Oracle: ACCOUNT_STATUS)"
+                "{hint}; `{program} reconcile {set} --dry-run` says what would mend it; if the password is right, look at when it expires on the server (PostgreSQL: VALID UNTIL; Oracle: ACCOUNT_STATUS)"
             );
             Report::new(Code::PublishedRefused, what, state).hint(hint)
         }
@@ -299,7 +299,8 @@ fn drift(program: &str, set: &str, report: &driver::Report, base: &str) -> Repor
             let because = cause.map_or_else(String::new, |t| format!(": {}: {}", t.target, t.error));
             let what = format!("{set}: what is published is not what the register records{because}");
             let state = format!("nothing was changed by this run; the register records {base}");
-            Report::new(Code::Drift, what, state).hint(hint)
+            Report::new(Code::Drift, what, state)
+                .hint(format!("{hint}; `{program} reconcile {set} --dry-run` says what would mend it"))
         }
     }
 }

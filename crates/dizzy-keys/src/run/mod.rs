@@ -9,6 +9,8 @@ mod notify;
 pub(crate) mod plan;
 mod policy;
 mod prepare;
+mod rebuild;
+mod reconcile;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
 mod slots;
@@ -97,6 +99,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Report> {
         Command::Plan(args) => plan::run(&global, &args),
         Command::Policy(command) => policy::run(&global, &command),
         Command::Prepare(args) => prepare::run(&global, &args),
+        Command::Reconcile(args) => reconcile::run(&global, &args),
+        Command::Recover(args) if args.from_world => rebuild::run(&global, &args),
         Command::Recover(args) => rotate::recover(&global, &args),
         Command::Revoke(args) => revoke::run(&global, &args),
         Command::Rotate(args) => rotate::rotate(&global, &args),

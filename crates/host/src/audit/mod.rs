@@ -19,6 +19,7 @@ use std::sync::Arc;
 use dizzy_audit::{Outcome, RootKey, SigningKey};
 use dizzy_engine::Timestamp;
 
+pub(crate) use self::survey::highest;
 pub use self::{
     aside::{Aside, Desk},
     head::AuditHead,

@@ -83,6 +83,30 @@ pub(super) async fn survey(
     }
 }
 
+/// The highest rotation and epoch that any record of a set is about, as the names of the objects tell, and the time of the last record, in
+/// milliseconds since 1970. Zeros without a record.
+///
+/// An Intent is in the trail before it is in the register, so no generation was ever issued above this rotation.
+///
+/// # Errors
+/// If no place answers.
+pub(crate) async fn highest(
+    set: &str,
+    stores: &[Arc<dyn ObjectStore>],
+    deadline: Deadline,
+) -> PortResult<(u64, u64, Option<i64>)> {
+    let places = list_all(stores, &prefix_of(set), "", deadline).await?;
+    let all = || places.iter().filter_map(|(_, names)| names.as_ref()).flatten();
+    let streams: Vec<StreamId> = all().filter_map(|name| Some(ObjectName::parse(name)?.stream().clone())).collect();
+    let rotation = streams.iter().map(|stream| stream.rotation).max();
+    let epoch = streams.iter().map(|stream| stream.epoch).max();
+    let time = match all().filter(|name| is_lines(name)).max() {
+        Some(last) => fetch(last, &places, deadline).await.as_deref().and_then(super::trail::last_time),
+        None => None,
+    };
+    Ok((rotation.unwrap_or_default(), epoch.unwrap_or_default(), time))
+}
+
 /// A place with the names that it has; `None` if it did not answer.
 type Listed = (Arc<dyn ObjectStore>, Option<BTreeSet<String>>);
 

@@ -435,7 +435,8 @@ fn settle(writer: &mut Writer) {
     }
 }
 
-fn last_time(lines: &[u8]) -> Option<i64> {
+/// When the last of these lines was made; milliseconds since 1970.
+pub(super) fn last_time(lines: &[u8]) -> Option<i64> {
     let line = lines.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty())?;
     let time = dizzy_audit::line::Line::parse(line)?.time;
     let time: jiff::Timestamp = time.parse().ok()?;

@@ -107,6 +107,12 @@ impl Session<'_> {
         if self.wrong_logins(ix, user) > 0 { self.count_wrong(ix, user, |_| 0).await } else { Ok(()) }
     }
 
+    /// An administrator has set the password: what was wrong before says nothing about it.
+    pub(super) async fn forget_wrong(&self, ix: DatabaseIx, user: UserIx) -> PortResult<()> {
+        let name = self.user_name(ix, user)?;
+        self.was_right(ix, &name).await
+    }
+
     /// Whether the register or this run has seen this password work, and nothing was sent since.
     fn is_sure(&self, ix: DatabaseIx, user: UserIx, name: &str, generation: Generation) -> bool {
         let state = self.state();

@@ -11,6 +11,8 @@ mod fit;
 mod keyring;
 mod observe;
 mod plan;
+mod rebuild;
+mod reconcile;
 mod report;
 mod revoke;
 mod run;
@@ -19,6 +21,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod world;
 
 use std::sync::Arc;
 
@@ -30,6 +33,8 @@ pub use self::{
     adopt::{Adoption, AdoptionReport, AdoptionWants},
     fit::objection,
     observe::{Observer, Point, Quiet},
+    rebuild::{NotRebuilt, Proposal, Rebuild},
+    reconcile::{BreakGlass, Drift, NotRepaired, Reconcile, Repair},
     report::{Report, Verdict},
     revoke::{EndedWhere, SessionsEnd},
     run::{Halt, Limits, Run, Time, Until},

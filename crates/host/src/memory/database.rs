@@ -428,6 +428,21 @@ impl Database for MemoryDatabase {
         }
         Ok(self.steps(&server, users, stamp))
     }
+
+    async fn set_password(
+        &self,
+        admin: Login<'_>,
+        user: Login<'_>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        self.log_in(admin, deadline)?;
+        let mut server = locked(&self.shared.server);
+        if !server.admins.contains(admin.user) {
+            return Err(server.refused(Kind::Denied, "set a password: only an administrator may"));
+        }
+        server.set_password_fenced(&RowKey::of(stamp, user.user), stamp, user.password)
+    }
 }
 
 /// An open transaction: the row is locked, nothing is visible.

@@ -259,6 +259,25 @@ impl Server {
         }
     }
 
+    /// The same by an administrator, under the fence where there is one.
+    pub(super) fn set_password_fenced(
+        &mut self,
+        key: &RowKey,
+        stamp: FenceStamp<'_>,
+        password: &Password,
+    ) -> PortResult<()> {
+        if self.capability == Capability::RowFence {
+            let mut row = self.own_row(key, stamp.register, stamp.epoch)?.clone();
+            if row.generation.is_some_and(|generation| generation > stamp.generation) {
+                return Err(self.refused(Kind::Fenced, "a newer generation is there"));
+            }
+            (row.epoch, row.generation) = (stamp.epoch, Some(stamp.generation));
+            self.rows.insert(key.clone(), row);
+        }
+        self.set_password(&key.user, password);
+        Ok(())
+    }
+
     /// Ends the user's rollover window: only the newest password stays.
     pub(super) fn end_window(&mut self, user: &str) {
         if let Some(state) = self.users.get_mut(user) {

@@ -278,6 +278,22 @@ pub trait Database: Send + Sync {
         stamp: FenceStamp<'_>,
         deadline: Deadline,
     ) -> PortResult<Vec<PrepareStep>>;
+
+    /// Sets the password of an existing user as an administrator, whatever it was: the last resort when nobody knows it. Under the fence
+    /// where there is one: the row takes the stamp's epoch and generation, so that everything older is refused from then on. Idempotent.
+    ///
+    /// # Errors
+    /// `Fenced` if the row shows a newer epoch or generation. `Unknown` if the connection broke before the server's answer.
+    async fn set_password(
+        &self,
+        admin: Login<'_>,
+        user: Login<'_>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        let _ = (admin, user, stamp, deadline);
+        Err(PortError::refused(Kind::Other, format!("{}: no administrator can set a password here", self.name())))
+    }
 }
 
 /// An open transaction that holds a change which was accepted but is not yet visible.

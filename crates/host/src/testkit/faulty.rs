@@ -230,6 +230,27 @@ impl Database for FaultyDatabase {
         let call = |deadline| self.inner.prepare(admin, users, second, stamp, deadline);
         self.faults.run(self.call("prepare", deadline), call, READ).await
     }
+
+    async fn set_password(
+        &self,
+        admin: Login<'_>,
+        user: Login<'_>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        let later = || -> PortResult<Later> {
+            let (inner, stamp) = (Arc::clone(&self.inner), OwnedStamp::of(stamp));
+            let owned = |login: Login<'_>| (login.user.to_owned(), login.password.clone());
+            let (admin, user) = (owned(admin), owned(user));
+            Ok(Box::pin(async move {
+                let admin = Login { user: &admin.0, password: &admin.1 };
+                let user = Login { user: &user.0, password: &user.1 };
+                drop(inner.set_password(admin, user, stamp.stamp(), Deadline::after(DELIVERY)).await);
+            }))
+        };
+        let call = |deadline| self.inner.set_password(admin, user, stamp, deadline);
+        self.faults.run(self.call("set_password", deadline), call, Some(later)).await
+    }
 }
 
 struct FaultyVote {

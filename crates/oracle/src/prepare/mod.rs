@@ -111,6 +111,23 @@ pub(crate) async fn prepare(
     Ok(steps)
 }
 
+/// Brings an existing user to a password as an administrator, by way of one that is thrown away.
+pub(crate) async fn set_password(
+    target: &Target,
+    admin: Login<'_>,
+    user: Login<'_>,
+    stamp: &FenceStamp<'_>,
+    deadline: Deadline,
+) -> PortResult<()> {
+    check_name(user.user)?;
+    check_password(user.user, user.password.expose())?;
+    let mut session = Session::open(target, admin, stamp, deadline).await?;
+    let mut progress = Progress::Nothing;
+    let given = give_password(target, &mut session, user, None, stamp, deadline, &mut progress).await;
+    session.close().await;
+    given.map_err(|error| progress.judge(error))
+}
+
 /// Whether anything was changed already. Every statement commits by itself, so a refusal in the middle is not one of the whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {

@@ -3,6 +3,8 @@
 mod clocks;
 mod matrix;
 mod place;
+mod rebuild;
+mod reconcile;
 mod revoke;
 mod schedule;
 mod stretches;

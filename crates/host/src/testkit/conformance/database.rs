@@ -84,6 +84,7 @@ pub async fn database<X: DatabaseFixture>(factory: impl AsyncFn() -> X) -> Repor
         prepare_can_be_repeated_and_keeps_the_fence,
         prepare_gives_the_second_user_its_password,
         prepare_with_another_register_is_refused,
+        an_administrator_sets_a_password_that_nobody_knows,
         a_passed_deadline_is_honoured,
         a_silent_server_is_given_up_in_time,
     ] {
@@ -541,6 +542,32 @@ async fn prepare_gives_the_second_user_its_password(fixture: &dyn DatabaseFixtur
     }
     ensure(fixture.logs_in(second, &new).await, || "the second user's password was not set".to_owned())?;
     logs_in(fixture, &fixture.password(0), "after prepare of the second user").await
+}
+
+async fn an_administrator_sets_a_password_that_nobody_knows(fixture: &dyn DatabaseFixture) -> Checked {
+    let Some(admin) = fixture.admin() else { return Err(Stop::Skipped("the fixture has no administrator")) };
+    let [first, _] = fixture.users();
+    let new = password(3);
+    let login = Login { user: first, password: &new };
+    for attempt in ["set a password", "set it again"] {
+        ok(attempt, fixture.database().set_password(admin, login, stamp(5, 3), soon()).await)?;
+        ensure(fixture.logs_in(first, &new).await, || "the password was not set".to_owned())?;
+    }
+    ensure(!fixture.logs_in(first, &fixture.password(0)).await, || "the old password still logs in".to_owned())?;
+    if fixture.database().capability() == Capability::RowFence {
+        // The row is where the password is: what is older is refused, and the next change goes on from there.
+        let older = Change { login, new: &password(4), stamp: stamp(4, 4), kind: single(3) };
+        fails_as("a change of an older epoch", fixture.database().apply(older, soon()).await, Kind::Fenced)?;
+        let late = fixture.database().set_password(admin, login, stamp(4, 3), soon()).await;
+        fails_as("an older epoch", late, Kind::Fenced)?;
+        let back = fixture.database().set_password(admin, login, stamp(6, 2), soon()).await;
+        fails_as("an older generation", back, Kind::Fenced)?;
+    }
+    let next = Change { login, new: &password(4), stamp: stamp(6, 4), kind: single(3) };
+    ok("the next change", fixture.database().apply(next, soon()).await)?;
+    let wrong = Login { user: first, password: &password(4) };
+    let nobody = fixture.database().set_password(wrong, login, stamp(7, 4), soon()).await;
+    fails("a user without the right", nobody).map(drop)
 }
 
 async fn prepare_with_another_register_is_refused(fixture: &dyn DatabaseFixture) -> Checked {

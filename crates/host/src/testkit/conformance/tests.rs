@@ -90,9 +90,9 @@ async fn a_defective_store_breaks_the_promise_it_is_about() {
 #[tokio::test(start_paused = true)]
 async fn memory_databases_keep_every_promise() {
     for (capability, acceptance, checks) in [
-        (Capability::RowFence, Acceptance::Newest, 31),
-        (Capability::StatementCas, Acceptance::Newest, 14),
-        (Capability::StatementCas, Acceptance::Rollover, 14),
+        (Capability::RowFence, Acceptance::Newest, 32),
+        (Capability::StatementCas, Acceptance::Newest, 15),
+        (Capability::StatementCas, Acceptance::Rollover, 15),
     ] {
         let report = database_suite(async || DatabaseWith::new(DatabaseDefect::None, capability, acceptance)).await;
         assert_eq!(report.into_result().unwrap().len(), checks, "{capability:?} {acceptance:?}");
@@ -508,6 +508,16 @@ impl Database for BrokenDatabase {
             self.inner.remove_fence(stamp.set);
         }
         self.inner.prepare(admin, users, second, stamp, deadline).await
+    }
+
+    async fn set_password(
+        &self,
+        admin: Login<'_>,
+        user: Login<'_>,
+        stamp: FenceStamp<'_>,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        self.inner.set_password(admin, user, stamp, deadline).await
     }
 
     async fn end_sessions(
