@@ -116,7 +116,8 @@ pub async fn verify_set(keys: &Keys, set: &str, sources: &[Source], known: &Know
             if let Some(verifier) = &mut place.verifier {
                 verifier.end_among(&union);
             }
-            if place.next.is_none() {
+            // A place that was given up has nothing more to say; to go on in it would be to ask for the same stream for ever.
+            if place.next.is_none() && place.verifier.is_some() {
                 place.advance(call).await;
             }
         }
