@@ -211,4 +211,13 @@ fn what_lies_in_an_archive_tier_is_told_as_not_checked() {
     assert!(exit == Some(1) && has(&kinds, "ARCHIVED") && told.contains("restore"), "{exit:?} {kinds:?} {told}");
     at.moto.put_object(BUCKET, &name, &content).unwrap();
     assert_eq!(verify(&at).0, Some(0));
+
+    // The same in the other cloud, whose emulator answers as Object Storage does for an object that was not restored.
+    let archived = Fault::next(Operation::GetObject, Mishap::Refuse(409, "NotRestored")).on(&name).always();
+    let fault = at.oci.inject(archived);
+    let (exit, kinds, told) = verified(&at);
+    assert!(exit == Some(1) && has(&kinds, "ARCHIVED") && told.contains("restore"), "{exit:?} {kinds:?} {told}");
+    assert!(fault.fired() > 0);
+    at.oci.clear_faults();
+    assert_eq!(verify(&at).0, Some(0));
 }

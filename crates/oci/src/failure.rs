@@ -169,6 +169,10 @@ impl Call<'_> {
             "IncorrectState" | "LockConflict" | "ConcurrentObjectUpdate" => (Kind::Busy, None),
             "TooManyRequests" => (Kind::Throttled, None),
             "InternalServerError" | "ServiceUnavailable" => (Kind::Busy, None),
+            // Object Storage: "the object is in an archive and has to be restored", with status 409.
+            "NotRestored" => {
+                (Kind::Other, Some("the object is archived and has to be restored before it is read".to_owned()))
+            }
             "LimitExceeded" | "QuotaExceeded" => {
                 (Kind::Other, Some("a limit of the tenancy or of the resource is reached".to_owned()))
             }
@@ -233,6 +237,7 @@ const CODES: &[&str] = &[
     "NotAuthorizedOrNotFound",
     "NotAuthorizedOrResourceAlreadyExists",
     "NotFound",
+    "NotRestored",
     "ObjectNotFound",
     "PayloadTooLarge",
     "QuotaExceeded",

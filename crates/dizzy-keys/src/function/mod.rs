@@ -149,15 +149,23 @@ impl Function {
         }
     }
 
-    /// A register on the disk of a function is gone with it.
+    /// A register or a trail on the disk of a function is gone with it.
     fn refuse_local(&self, config: &Config) -> Result<(), Report> {
-        let Kept::File(_) = &config.journal else { return Ok(()) };
-        let what = format!(
-            "journal.url: {} is on the disk of a {} container, which does not last",
-            config.journal, self.place
+        let journal = (
+            "journal.url",
+            &config.journal,
+            "keep registers in `s3://BUCKET/PREFIX` or `oci://NAMESPACE/BUCKET/PREFIX`",
         );
-        Err(Report::new(Code::LocalPlace, what, NOTHING_DONE)
-            .hint("keep registers in `s3://BUCKET/PREFIX` or `oci://NAMESPACE/BUCKET/PREFIX`"))
+        let sink_hint =
+            "set `audit.sinks` to `s3://BUCKET/PREFIX` or `oci://NAMESPACE/BUCKET/PREFIX`, best one of each";
+        let sinks = config.audit.sinks.iter().map(|sink| ("audit.sinks", sink, sink_hint));
+        for (key, kept, hint) in core::iter::once(journal).chain(sinks) {
+            if let Kept::File(_) = kept {
+                let what = format!("{key}: {kept} is on the disk of a {} container, which does not last", self.place);
+                return Err(Report::new(Code::LocalPlace, what, NOTHING_DONE).hint(hint));
+            }
+        }
+        Ok(())
     }
 }
 

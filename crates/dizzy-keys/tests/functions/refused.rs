@@ -77,12 +77,17 @@ fn a_deadline_that_cannot_be_one_counts_as_unknown() {
 }
 
 #[test]
-fn a_register_on_the_disk_of_a_function_is_refused() {
+fn a_register_or_a_trail_on_the_disk_of_a_function_is_refused() {
     let world = World::alternating();
     let before = world.snapshot();
     let text = std::fs::read_to_string(world.config()).unwrap();
-    let lambda = world.lambda_with(&text.replace("s3://registers/journal", "file:/tmp/journal"));
-    assert_eq!(lambda.fails(&json!({"action": "rotate", "sets": [SET]})).0, "DK-705");
+    for (bucket, folder) in
+        [("s3://registers/journal", "file:/tmp/journal"), ("s3://registers/audit-copy", "file:/tmp/audit")]
+    {
+        assert!(text.contains(bucket));
+        let lambda = world.lambda_with(&text.replace(bucket, folder));
+        assert_eq!(lambda.fails(&json!({"action": "rotate", "sets": [SET]})).0, "DK-705", "{folder}");
+    }
     assert_eq!(world.snapshot(), before);
 }
 

@@ -35,7 +35,13 @@ impl World {
         let text = std::fs::read_to_string(at.path("dizzy-keys.toml")).unwrap();
         let folder = format!("file:{}", at.path("journal").display());
         assert!(text.contains(&folder));
-        at.write("dizzy-keys.toml", text.replace(&folder, &format!("s3://{BUCKET}/journal"))).unwrap();
+        let text = text.replace(&folder, &format!("s3://{BUCKET}/journal"));
+        let text = ["audit-copy", "audit"].iter().fold(text, |text, name| {
+            let sink = format!("file:{}\"", at.path(name).display());
+            assert_eq!(text.matches(&sink).count(), 1, "{sink}");
+            text.replace(&sink, &format!("s3://{BUCKET}/{name}\""))
+        });
+        at.write("dizzy-keys.toml", text).unwrap();
         at.prepare().unwrap();
         Self { at }
     }

@@ -220,8 +220,9 @@ impl Place<'_> {
 }
 
 fn is_archived(error: &PortError) -> bool {
-    // S3 (403) and Object Storage (409); each says so by this code.
-    matches!(error.code.as_deref(), Some("InvalidObjectState" | "NotRestored" | "RestoreInProgress"))
+    // S3 (403) and Object Storage (409); each says so by its code, which OCI's adapter puts before the number of the request.
+    let code = error.code.as_deref().and_then(|code| code.split(',').next());
+    matches!(code, Some("InvalidObjectState" | "NotRestored"))
 }
 
 /// An object that is written once has one version.
