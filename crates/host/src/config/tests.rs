@@ -5,7 +5,7 @@ use core::time::Duration;
 use dizzy_engine::Strategy;
 
 use super::{
-    Adapter::{AuditKey, AwsParameters, AwsSecrets, OciObjects, OciVault, Oracle, Postgres},
+    Adapter::{AuditKey, AwsParameters, AwsSecrets, AwsTopics, OciObjects, OciVault, Oracle, Postgres, Webhooks},
     *,
 };
 use crate::{
@@ -90,7 +90,10 @@ fn everything_commented_out_in_the_example_is_right_too() {
     let mut adapters: Vec<Adapter> = config.needs(&["orders"]).map(|need| need.adapter).collect();
     adapters.sort();
     adapters.dedup();
-    assert_eq!(adapters, [AuditKey, AwsParameters, AwsSecrets, OciObjects, OciVault, Oracle, Postgres]);
+    assert_eq!(
+        adapters,
+        [AuditKey, AwsParameters, AwsSecrets, AwsTopics, OciObjects, OciVault, Oracle, Postgres, Webhooks]
+    );
 }
 
 #[test]
