@@ -5,7 +5,7 @@
 //! belong to a [`StreamId`] that has one writer by construction, and the first line of a stream names the hash of the
 //! record that it continues, which joins the streams of a set into one history.
 //!
-//! - [`record`], [`line`]: what a record may say; its bytes, written and read by position
+//! - [`record`], [`line`](mod@line): what a record may say; its bytes, written and read by position
 //! - [`key`]: root keys, key ids, the key of each stream
 //! - [`chain`]: the writer's side; [`stream`]: names of streams and of the objects that hold them
 //! - [`checkpoint`]: signed notes, for verifiers that must not hold the MAC key
