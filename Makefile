@@ -63,8 +63,9 @@ verify-image: ## Verify signature and bill of materials of IMAGE=REPOSITORY@sha2
 explore: ## Search further than the tests do: an hour or two, some gigabytes of memory
 	DIZZY_EXPLORE=long cargo test --locked --package dizzy-engine --test explorer -- --nocapture --test-threads=1
 
-matrix: deps ## The whole fault matrix: every pair of faults in memory; about an hour
+matrix: deps ## The whole fault matrix: every pair of faults in memory, about an hour; every call end to end, some hours
 	DIZZY_MATRIX=all cargo test --locked --package dizzy-host --lib -- --nocapture --test-threads=1 tests::matrix
+	DIZZY_MATRIX=all cargo test --locked --package dizzy-keys --test matrix -- --nocapture --test-threads=3
 
 MINUTES ?= 10
 soak: ## Random walks in memory for MINUTES=n (10); a seed that fails is printed, and belongs into seeds.txt

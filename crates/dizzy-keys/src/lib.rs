@@ -16,6 +16,7 @@ pub mod render;
 pub mod report;
 mod run;
 mod static_build;
+mod switches;
 
 pub use harden::harden;
 pub use run::run;

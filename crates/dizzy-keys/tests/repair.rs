@@ -350,7 +350,7 @@ fn a_set_that_is_stuck_says_so_is_left_alone_by_the_schedule_and_heals() {
     first.psql(&late).unwrap();
     second.psql(&back).unwrap();
     let mut command = at.command(&["--output", "json", "rotate", SET]);
-    let told = Told::of(&command.env("DIZZY_KEYS_BUDGET", "3").output().unwrap());
+    let told = Told::of(&command.env("DIZZY_KEYS_BUDGET", "3000").output().unwrap());
     println!("{}", told.err);
     let error = error(&told, "stuck");
     assert_eq!((told.exit, error["code"].as_str()), (Some(3), Some("DK-503")), "{error}");
@@ -374,7 +374,7 @@ fn a_set_that_is_stuck_says_so_is_left_alone_by_the_schedule_and_heals() {
 
     // While the cause is there, it stays stuck.
     let mut command = at.command(&["--output", "json", "recover", SET]);
-    let told = Told::of(&command.env("DIZZY_KEYS_BUDGET", "2").output().unwrap());
+    let told = Told::of(&command.env("DIZZY_KEYS_BUDGET", "2000").output().unwrap());
     assert_eq!(told.exit, Some(3), "{}{}", told.out, told.err);
     for server in [first, second] {
         server.psql("DROP TRIGGER refuse ON dizzy.fence").unwrap();

@@ -18,7 +18,7 @@ use crate::{
         profile::Profile,
         user::{Lock, Tally, User},
     },
-    fault::{Fault, Planted},
+    fault::{Fault, Planted, Watch},
     log::{Entry, Event},
     options::{Account, Listener, Mode, Options},
     pki::{CertificateVersion, Identity, Pki},
@@ -285,6 +285,11 @@ impl OracleEmulator {
     #[must_use = "the handle tells whether it has fired"]
     pub fn plant(&self, fault: Fault) -> Planted {
         self.shared.lock().faults.plant(fault)
+    }
+
+    /// From here on `watch` looks at every point that a session comes to, before the planted faults do.
+    pub fn watch(&self, watch: Watch) {
+        self.shared.lock().faults.watch(watch);
     }
 
     /// Takes all faults away and lets go of what they hold.

@@ -4,6 +4,7 @@
 //! whatever the fault holds back.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -47,10 +48,13 @@ pub enum Effect {
     Drop,
     /// Nothing more is said; ends when the client hangs up.
     Hang,
-    /// Held until [`Planted::release`], then goes on as if nothing had been.
+    /// Held until [`Planted::release`], then goes on as if nothing had been; ends without an answer after [`Planted::abandon`].
     Hold,
     /// ORA-00028, and the connection ends.
     Kill,
+    /// The client's connection ends at once; what it asked for happens at [`Planted::release`], and never after
+    /// [`Planted::abandon`].
+    Late,
     /// At [`Point::Connect`]: the listener sends the client elsewhere, by this address and connect data.
     Redirect {
         /// Where to.
@@ -136,9 +140,20 @@ struct State {
     seen: u32,
     fired: u32,
     released: bool,
+    abandoned: bool,
 }
 
+/// Looks at every point that a session comes to, and may say what happens there. It is called while the emulator is locked: it must
+/// neither wait nor ask the emulator.
+pub type Watch = Arc<dyn Fn(Point, Option<&str>, Option<&str>) -> Option<(Effect, Planted)> + Send + Sync>;
+
 impl Planted {
+    /// A fault that nobody has planted, for a [`Watch`] to hand out.
+    #[must_use]
+    pub fn unplanted() -> Self {
+        Self { progress: Arc::default() }
+    }
+
     /// How often it has fired.
     #[must_use]
     pub fn fired(&self) -> u32 {
@@ -159,17 +174,31 @@ impl Planted {
         self.progress.changed.notify_all();
     }
 
-    /// Waits for the release; the session that is held calls this.
-    pub(crate) fn held(&self) {
+    /// Ends what [`Effect::Hold`] holds: it never happens.
+    pub fn abandon(&self) {
+        self.progress.state.lock().unwrap_or_else(PoisonError::into_inner).abandoned = true;
+        self.release();
+    }
+
+    /// Waits for the release; the session that is held calls this. Says whether it goes on.
+    pub(crate) fn held(&self) -> bool {
         let state = self.progress.state.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.progress.changed.wait_while(state, |state| !state.released));
+        let state = self.progress.changed.wait_while(state, |state| !state.released);
+        !state.unwrap_or_else(PoisonError::into_inner).abandoned
     }
 }
 
 /// The faults of an emulator.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Faults {
     planted: Vec<(Fault, Planted)>,
+    watch: Option<Watch>,
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Faults").field("planted", &self.planted).finish_non_exhaustive()
+    }
 }
 
 impl Faults {
@@ -177,6 +206,11 @@ impl Faults {
         let planted = Planted { progress: Arc::default() };
         self.planted.push((fault, planted.clone()));
         planted
+    }
+
+    /// From here on `watch` looks at every point before the planted faults do.
+    pub(crate) fn watch(&mut self, watch: Watch) {
+        self.watch = Some(watch);
     }
 
     /// Takes all faults away and lets go of what they hold.
@@ -193,6 +227,9 @@ impl Faults {
         user: Option<&str>,
         statement: Option<&str>,
     ) -> Option<(Effect, Planted)> {
+        if let Some(told) = self.watch.as_ref().and_then(|watch| watch(point, user, statement)) {
+            return Some(told);
+        }
         let statement = statement.map(str::to_uppercase);
         for (fault, planted) in &self.planted {
             let fits = fault.point == point

@@ -27,7 +27,7 @@ pub use accounts::{
 };
 pub use der::pem;
 pub use emulator::{OracleEmulator, SessionState, UserState};
-pub use fault::{Effect, Fault, Planted, Point};
+pub use fault::{Effect, Fault, Planted, Point, Watch};
 pub use log::{Entry, Event};
 pub use options::{Account, Listener, Mode, Options, SERVICE};
 pub use pki::{CertificateVersion, Identity, NamePart, Pki};

@@ -2,9 +2,9 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use dizzy_sandbox_oracle::{Effect, Event, Fault, Listener, Mode, Options, OracleEmulator, Point};
+use dizzy_sandbox_oracle::{Effect, Event, Fault, Listener, Mode, Options, OracleEmulator, Planted, Point};
 use serde_json::{Value, json};
 use support::{FIRST, SECOND, emulator, options, steps};
 
@@ -206,4 +206,28 @@ fn the_control_side_cuts_and_kills_sessions() {
         cut.release();
         assert_eq!(client.join().unwrap()[1]["full"], "DPY-4011");
     });
+}
+
+#[test]
+fn a_late_change_happens_when_it_is_released_and_never_if_it_is_abandoned() {
+    for (abandoned, made) in [(false, true), (true, false)] {
+        let emulator = emulator();
+        let late = Planted::unplanted();
+        let handed_out = late.clone();
+        emulator.watch(Arc::new(move |point, _, _| {
+            (point == Point::BeforeChange).then(|| (Effect::Late, handed_out.clone()))
+        }));
+        let results = steps(&emulator, json!([["login", "a", "app", FIRST], ["change", "a", FIRST, SECOND]]));
+        assert_ne!(results[1], Value::Null, "the client is sent away");
+        assert!(emulator.password_is("app", FIRST), "nothing has happened yet");
+        if abandoned {
+            late.abandon();
+        } else {
+            late.release();
+        }
+        while emulator.connections() > 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(emulator.password_is("app", SECOND), made, "abandoned: {abandoned}");
+    }
 }

@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dns;
 pub mod docker;
 pub mod fleet;
+pub mod gates;
 pub mod installation;
 pub mod judge;
 pub mod moto;

@@ -98,7 +98,12 @@ impl Composer {
 
     /// The key behind a reference.
     pub(crate) async fn audit_key(&self, reference: &Reference) -> PortResult<AuditKey> {
-        let text = self.reader.read(reference, Deadline::after(self.limits.call)).await?;
+        let read = self.reader.read(reference, Deadline::after(self.limits.call)).await;
+        let text = read.map_err(|error| match error.hint {
+            Some(_) => error,
+            None => error
+                .with_hint(format!("nothing begins without the audit key: once {reference} can be read, run again")),
+        })?;
         let root = RootKey::from_text(text.expose()).map_err(|error| {
             PortError::refused(Kind::Malformed, format!("read the audit key {reference}: {error}")).with_hint(
                 "put at least 32 random bytes there, for example `hex:` and the output of `openssl rand -hex 32`",

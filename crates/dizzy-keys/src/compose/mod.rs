@@ -25,7 +25,7 @@ use dizzy_host::{
     driver::{Lease, Limits, OpenSecret, OpenSet, Undo},
     file::EnvFileReader,
     port::{
-        Clock, Database, Deadline, Kind, PortError, PortResult, SecretReader, SecretStore, StoredVersion, SystemClock,
+        Clock, Database, Deadline, Kind, PortError, PortResult, SecretReader, SecretStore, StoredVersion,
         SystemRandomness,
     },
     reference::Reference,
@@ -38,6 +38,7 @@ use crate::{
     code::{Code, Port},
     environment,
     report::{NOTHING_DONE, Report},
+    switches,
 };
 
 /// What this build has adapters for.
@@ -88,7 +89,7 @@ impl Composer {
     #[must_use]
     pub(crate) fn new(config: Config) -> Self {
         let aws = AwsClients::load(aws_settings());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = switches::clock();
         let variable = environment::text;
         let oci = oci::clients(&config.oci, variable, Arc::clone(&clock), keys(&aws));
         let reader = Arc::new(Readers {
@@ -96,7 +97,7 @@ impl Composer {
             oci: oci.as_ref().ok().map(|clients| OciSecretReader::new(clients.clone())),
             env: EnvFileReader::new(environment::variable),
         });
-        Self { config, aws, oci, reader, clock, limits: limits(), contract: None, trace: None }
+        Self { config, aws, oci, reader, clock, limits: switches::limits(), contract: None, trace: None }
     }
 
     /// Within the time that a platform gives.
@@ -309,15 +310,6 @@ impl Composer {
         }
         Ok(all)
     }
-}
-
-/// The defaults; in debug builds the test suite may shorten how long a run repeats what does not work (`DIZZY_KEYS_BUDGET=SECONDS`).
-fn limits() -> Limits {
-    #[cfg(debug_assertions)]
-    if let Some(seconds) = environment::text("DIZZY_KEYS_BUDGET").and_then(|text| text.parse().ok()) {
-        return Limits { budget: core::time::Duration::from_secs(seconds), ..Limits::default() };
-    }
-    Limits::default()
 }
 
 /// AWS's own environment variables, as far as they were taken out of the environment; the SDK finds the rest by itself.

@@ -52,13 +52,17 @@ fn answer(line: &mut Line<'_>, data: &str) -> io::Result<Option<Connected>> {
                 let target = format!("{target}\0(DESCRIPTION={target}(CONNECT_DATA=(SERVICE_NAME={service})))");
                 return redirect(line, &target);
             }
-            Effect::Busy | Effect::Drip(_) | Effect::Drop | Effect::Hang | Effect::Hold | Effect::Kill => {
-                match line.suffer(&effect, &planted) {
-                    Ok(()) => {}
-                    Err(Upset::Over(error)) => return Err(error),
-                    Err(Upset::Refused(refusal)) => return refuse(line, refusal.code),
-                }
-            }
+            Effect::Busy
+            | Effect::Drip(_)
+            | Effect::Drop
+            | Effect::Hang
+            | Effect::Hold
+            | Effect::Kill
+            | Effect::Late => match line.suffer(&effect, &planted) {
+                Ok(()) => {}
+                Err(Upset::Over(error)) => return Err(error),
+                Err(Upset::Refused(refusal)) => return refuse(line, refusal.code),
+            },
         }
     }
     let service = value_of(data, "SERVICE_NAME").unwrap_or_default();

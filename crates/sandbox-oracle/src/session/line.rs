@@ -195,12 +195,19 @@ impl<'a> Line<'a> {
                 Err(planned().into())
             }
             Effect::Hold => {
-                planted.held();
-                Ok(())
+                if planted.held() {
+                    Ok(())
+                } else {
+                    Err(planned().into())
+                }
             }
             Effect::Kill => {
                 self.refuse(&Refusal::ora(28))?;
                 Err(planned().into())
+            }
+            Effect::Late => {
+                self.cut();
+                if planted.held() { Ok(()) } else { Err(planned().into()) }
             }
             Effect::Refuse(code) => Err(Refusal::ora(*code).into()),
         }

@@ -50,12 +50,21 @@ fn attempt(service: &Service, number: u64, stream: TcpStream) -> io::Result<()> 
         service.shared.lock().note(number, Event::Fault(Point::Accept));
         match effect {
             Effect::Drip(pause) => drip = Some(pause),
-            Effect::Hold => planted.held(),
+            Effect::Hold => {
+                if !planted.held() {
+                    return Ok(());
+                }
+            }
             Effect::Hang | Effect::Busy => {
                 Channel::open(stream, None, None)?.hang();
                 return Ok(());
             }
-            Effect::Drop | Effect::Kill | Effect::Redirect { .. } | Effect::Refuse(_) | Effect::RefuseConnect(_) => {
+            Effect::Drop
+            | Effect::Kill
+            | Effect::Late
+            | Effect::Redirect { .. }
+            | Effect::Refuse(_)
+            | Effect::RefuseConnect(_) => {
                 return Ok(());
             }
         }
