@@ -14,11 +14,8 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::{Running, Told, assert_at_rest, binary, credential, dead, labelled, meets_fault, published, run};
-use dizzy_sandbox::{
-    Installation, PostgresOptions, SET, Users,
-    moto::{Fault, Mishap},
-};
+use common::{Told, assert_at_rest, binary, credential, dead, killed_at_call, labelled, published, run};
+use dizzy_sandbox::{Installation, PostgresOptions, SET, Users, moto::Mishap};
 use serde_json::{Value, json};
 
 /// No rotation has more points; a sweep that gets here has lost its way.
@@ -78,20 +75,9 @@ fn prepare_is_run_again_wherever_it_was_killed() {
 fn kill_prepare_at_each_call(at: &Installation, operation: &str, mishap: Mishap) -> u32 {
     let before = published(at);
     for nth in 0..MOST_POINTS {
-        at.moto.forget_calls().unwrap();
         // A version that was stored before the kill is found, and not stored again; a label is asked for again.
         let passed = if (operation, mishap) == ("PutSecretValue", Mishap::HangAfter) { 0 } else { nth };
-        at.moto.inject(&Fault::next(operation, mishap).after(passed)).unwrap();
-        let mut running = Running::spawn(&mut at.command(&["--yes", "prepare", SET]));
-        let held = meets_fault(at, &mut running);
-        if held {
-            running.signal("KILL");
-        }
-        let told = running.told();
-        at.moto.clear_faults().unwrap();
-        assert_eq!(told.signal == Some(9), held, "{told:?}");
-        if !held {
-            told.expect(0);
+        if !killed_at_call(at, &["--yes", "prepare", SET], operation, mishap, passed) {
             return nth;
         }
         let documents = published(at);

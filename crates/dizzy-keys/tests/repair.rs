@@ -11,8 +11,8 @@ mod common;
 
 use std::{fs, time::Duration};
 
-use common::{Told, assert_at_rest, binary, dead, error, fails, published, refuses, run};
-use dizzy_sandbox::{Application, Installation, PostgresOptions, SET, Users};
+use common::{Told, assert_at_rest, binary, dead, error, fails, killed_at_call, published, refuses, run};
+use dizzy_sandbox::{Application, Installation, PostgresOptions, SET, Users, moto::Mishap};
 use serde_json::{Value, json};
 
 const FROM_WORLD: [&str; 4] = ["--yes", "recover", "--from-world", SET];
@@ -138,22 +138,21 @@ fn an_application_logs_in_while_registers_are_lost() {
 #[test]
 fn a_rebuild_that_was_killed_is_begun_again() {
     let at = rotated(&[("rds", Users::Alternating), ("billing", Users::Single)]);
-    let mut kills = 0;
-    for point in 0..3 {
-        drop(at.register().map(|_| lose_the_register(&at)));
-        let mut command = at.command(&FROM_WORLD);
-        let running = common::Running::spawn(&mut command);
-        // At whatever it does then: nothing here depends on what that is.
-        std::thread::sleep(Duration::from_millis(20 + 60 * point));
-        running.signal("KILL");
-        kills += usize::from(running.told().signal.is_some());
-        if at.register().is_err() {
-            run(&at, &FROM_WORLD).expect(0);
+    for operation in ["DescribeSecret", "GetSecretValue"] {
+        let mut kills = 0;
+        lose_the_register(&at);
+        while killed_at_call(&at, &FROM_WORLD, operation, Mishap::Hang, kills) {
+            kills += 1;
+            assert!(kills < MOST_POINTS, "it never ends");
+            assert!(at.register().is_err(), "the register comes last: {kills}. {operation}");
+            assert_eq!(dead(&at, &published(&at)), Vec::<String>::new());
         }
+        println!("{kills} kills while {operation} was under way");
+        assert!(kills >= 2, "{operation}: a call for each of two secrets");
+        assert_at_rest(&at, "rebuilt after all");
         run(&at, &["rotate", SET]).expect(0);
-        assert_at_rest(&at, "after a rebuild that was killed");
+        assert_at_rest(&at, "rotated after a rebuild that was killed");
     }
-    println!("{kills} of 3 were killed before they ended");
 }
 
 #[test]
@@ -303,21 +302,32 @@ fn what_somebody_changed_by_hand_is_mended_after_a_question() {
 #[test]
 fn a_repair_that_was_killed_is_ended_by_the_next_one() {
     let at = rotated(&[("rds", Users::Alternating), ("billing", Users::Single)]);
-    let mut kills = 0;
-    for (nr, mischief) in (0_u64..).zip(MISCHIEF.iter().step_by(2)) {
-        (mischief.play)(&at);
-        let mut command = at.command(&reconcile(mischief, &["--yes"]));
-        let running = common::Running::spawn(&mut command);
-        // At whatever it does then: nothing here depends on what that is.
-        std::thread::sleep(Duration::from_millis(150 + 100 * nr));
-        running.signal("KILL");
-        kills += usize::from(running.told().signal.is_some());
-        run(&at, &reconcile(mischief, &["--yes"])).expect(0);
-        assert_at_rest(&at, mischief.story);
-        run(&at, &["rotate", SET]).expect(0);
-        assert_at_rest(&at, &format!("rotated after: {}", mischief.story));
+    let calls = [
+        ("GetSecretValue", Mishap::Hang),
+        ("UpdateSecretVersionStage", Mishap::Hang),
+        ("UpdateSecretVersionStage", Mishap::HangAfter),
+    ];
+    for (operation, mishap) in calls {
+        let mut kills = 0;
+        for drift in &MISCHIEF {
+            (drift.play)(&at);
+            let before = kills;
+            // The last calls of a repair come after its changes of passwords, the first before.
+            for passed in (0..MOST_POINTS).step_by(2) {
+                if !killed_at_call(&at, &reconcile(drift, &["--yes"]), operation, mishap, passed) {
+                    break;
+                }
+                kills += 1;
+            }
+            println!("{}: {} kills while {operation} was under way ({mishap:?})", drift.story, kills - before);
+            let told = run(&at, &["reconcile", SET]).expect(0);
+            assert!(told.out.contains("no drift"), "{}: {}", drift.story, told.out);
+            assert_at_rest(&at, drift.story);
+            run(&at, &["rotate", SET]).expect(0);
+            assert_at_rest(&at, &format!("rotated after: {}", drift.story));
+        }
+        assert!(kills > 0, "no repair makes the call {operation}");
     }
-    println!("{kills} of 3 were killed before they ended");
 }
 
 #[test]

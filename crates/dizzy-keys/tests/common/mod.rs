@@ -22,7 +22,11 @@ use std::{
     time::Duration,
 };
 
-use dizzy_sandbox::{Installation, SET, installation::Member};
+use dizzy_sandbox::{
+    Installation, SET,
+    installation::Member,
+    moto::{Fault, Mishap},
+};
 use serde_json::{Value, json};
 
 /// The product.
@@ -128,6 +132,25 @@ pub(crate) fn meets_fault(at: &Installation, running: &mut Running) -> bool {
         }
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Runs the product and kills it while a call to AWS is under way: the one that follows `passed` others of its operation. Says whether
+/// there was such a call; without one the run has to succeed.
+pub(crate) fn killed_at_call(at: &Installation, args: &[&str], operation: &str, mishap: Mishap, passed: u32) -> bool {
+    at.moto.forget_calls().unwrap();
+    at.moto.inject(&Fault::next(operation, mishap).after(passed)).unwrap();
+    let mut running = start(at, args);
+    let held = meets_fault(at, &mut running);
+    if held {
+        running.signal("KILL");
+    }
+    let told = running.told();
+    at.moto.clear_faults().unwrap();
+    assert_eq!(told.signal == Some(9), held, "{told:?}");
+    if !held {
+        told.expect(0);
+    }
+    held
 }
 
 /// What every secret publishes, by the AWS command line.
