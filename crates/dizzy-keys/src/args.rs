@@ -61,6 +61,11 @@ pub struct Global {
     /// How to write results: for people, or as one JSON document.
     #[arg(long, short, global = true, help_heading = GLOBAL, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
     pub output: Output,
+    /// How to write what goes to standard error: for people, or as one flat JSON object per line, errors too.
+    ///
+    /// Without it, log lines have the form of --output.
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// Answer yes to every question.
     #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub yes: bool,
@@ -88,6 +93,15 @@ const MAX_CONCURRENCY: i64 = 64;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Output {
     /// One JSON document; errors as one JSON line on standard error.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// One flat JSON object per line.
     Json,
     /// For people.
     Text,
@@ -659,6 +673,16 @@ pub struct Completions {
 }
 
 impl Global {
+    /// How log lines are written.
+    #[must_use]
+    pub const fn lines(&self) -> LogFormat {
+        match (self.log_format, self.output) {
+            (Some(format), _) => format,
+            (None, Output::Json) => LogFormat::Json,
+            (None, Output::Text) => LogFormat::Text,
+        }
+    }
+
     /// The program with the options that name the same configuration, to be put before a command in a hint.
     #[must_use]
     pub fn invocation(&self) -> String {

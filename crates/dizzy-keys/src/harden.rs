@@ -12,7 +12,7 @@ use std::{
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-use crate::{args::Output, environment};
+use crate::{args::LogFormat, environment, logging};
 
 /// What could not be done. Told by [`tell`] once there is a log.
 static SHORTCOMINGS: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
@@ -65,9 +65,9 @@ pub(crate) fn tell() {
     }
 }
 
-/// From here on panics are told in the form of `output`.
-pub(crate) fn speak(output: Output) {
-    JSON.store(output == Output::Json, Ordering::Relaxed);
+/// From here on panics are told in the form of log lines.
+pub(crate) fn speak(lines: LogFormat) {
+    JSON.store(lines == LogFormat::Json, Ordering::Relaxed);
 }
 
 /// Where the last panic was, once.
@@ -79,7 +79,8 @@ pub(crate) fn place_of_panic() -> Option<String> {
 fn on_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(String::new, |at| format!("{}:{}", shortened(at.file()), at.line()));
     let line = if JSON.load(Ordering::Relaxed) {
-        serde_json::json!({"level": "ERROR", "message": "internal error", "at": place}).to_string()
+        serde_json::json!({"timestamp": logging::now(), "level": "ERROR", "message": "internal error", "at": place})
+            .to_string()
     } else {
         format!("internal error at {place}")
     };

@@ -1,6 +1,6 @@
 //! How an error is told: what happened, what is true, what to do next.
 //!
-//! As text, three lines on standard error; with `--output json`, one JSON line there, so that standard output holds either the whole
+//! As text, three lines on standard error; with `--output json`, one JSON line there, and with `--log-format json` one line of the log, so that standard output holds either the whole
 //! result or nothing. A report without a statement about the state of the world cannot be built.
 
 use core::fmt;
@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::{
     args::Output,
     code::{Code, Exit, Port, exit_of_port},
+    logging,
 };
 
 /// What is true after an error that changed nothing and found nothing changed.
@@ -30,12 +31,21 @@ pub struct Report {
     state: String,
     hint: Option<String>,
     exit: Exit,
+    /// Boxed, because errors are returned everywhere.
+    about: Option<Box<About>>,
+}
+
+/// What the log line of an error belongs to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct About {
+    set: String,
+    rotation: Option<String>,
 }
 
 impl Report {
     /// An error: what happened, and what is true (which password works where, if passwords are concerned).
     pub fn new(code: Code, what: impl Into<String>, state: impl Into<String>) -> Self {
-        Self { code, what: what.into(), state: state.into(), hint: None, exit: code.exit() }
+        Self { code, what: what.into(), state: state.into(), hint: None, exit: code.exit(), about: None }
     }
 
     /// An error of a port at `place` (`orders/rds`, `aws-sm:prod/orders`); `state` is what the caller knows to be true.
@@ -90,6 +100,13 @@ impl Report {
         self
     }
 
+    /// Says which set it is about, and which rotation, for its log line.
+    #[must_use]
+    pub fn about(mut self, set: &str, rotation: Option<&str>) -> Self {
+        self.about = Some(Box::new(About { set: set.to_owned(), rotation: rotation.map(str::to_owned) }));
+        self
+    }
+
     /// The code.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -120,11 +137,28 @@ impl Report {
         self.hint.as_deref()
     }
 
-    /// Writes it to standard error, in the form that goes with `output`.
+    /// Writes it to standard error: as a log line where those are asked for, else in the form that goes with `output`.
     pub fn tell(&self, output: Output) {
+        if logging::takes_errors() {
+            return self.log();
+        }
         let mut stderr = anstream::stderr().lock();
         // There is no other place to complain to.
         drop(self.write(&mut stderr, output));
+    }
+
+    fn log(&self) {
+        let about = self.about.as_ref();
+        tracing::error!(
+            set = about.map(|about| about.set.as_str()),
+            rotation = about.and_then(|about| about.rotation.as_deref()),
+            code = self.code.text(),
+            what = self.what,
+            state = self.state,
+            hint = self.hint,
+            exit = self.exit.number(),
+            "an error"
+        );
     }
 
     /// Writes it.

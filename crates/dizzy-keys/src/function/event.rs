@@ -1,6 +1,7 @@
 //! What an event asks for. Four shapes are known; of any other, the keys are named and never the values.
 
 use dizzy_host::secret::SecretText;
+use dizzy_runtime::Trace;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -154,6 +155,15 @@ impl Event {
             return Ok(Self::due());
         }
         Err(unknown(format!("no event of a known shape: its keys are {}", keys(&fields))))
+    }
+
+    /// The trace that an event brings along itself, whatever its shape: Lambda's headers carry X-Ray's alone.
+    pub(super) fn trace(bytes: &[u8]) -> Option<Trace> {
+        #[derive(Deserialize)]
+        struct Traced {
+            traceparent: String,
+        }
+        serde_json::from_slice::<Traced>(bytes).ok().and_then(|event| Trace::parse(&event.traceparent))
     }
 
     fn due() -> Self {

@@ -14,6 +14,7 @@ use dizzy_host::{
     register::{Document, phase_name},
 };
 use serde_json::json;
+use tracing::Span;
 
 use super::{
     Answer,
@@ -40,6 +41,7 @@ pub(super) async fn act(
     let limits = of_a_step(limits);
     let (set, secret) = find(&config, &event.secret, |reference| is_secret(reference, &event.secret))?;
     let (set, secret) = (set.clone(), secret.clone());
+    Span::current().record("set", &set.name);
     if set.secrets.first().is_none_or(|first| first.store != secret) {
         let what = format!("{}: {secret} is not the first secret of the set {}", event.step.name(), set.name);
         return Err(Report::new(Code::RotationStep, what, NOTHING_DONE)

@@ -18,13 +18,13 @@ use dizzy_host::{
     config::{Config, Place as Kept},
     port::{Deadline, SystemClock},
 };
-use dizzy_runtime::{Handler, Invocation, Payload, Place, Reply, serve_functions, serve_lambda};
+use dizzy_runtime::{Handler, Invocation, Payload, Place, Reply, Trace, serve_functions, serve_lambda};
 use serde_json::{Value, json};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field};
 
 use self::{event::Event, time::limits};
 use crate::{
-    args::{DEFAULT_CONFIG, Global, Output},
+    args::{DEFAULT_CONFIG, Global, LogFormat, Output},
     code::{Code, Exit},
     compose, harden, logging,
     report::{NOTHING_DONE, Report},
@@ -44,7 +44,7 @@ pub(crate) struct Answer {
 /// Serves the platform until it goes away.
 pub(crate) fn serve(place: &Place) -> ExitCode {
     let global = global();
-    harden::speak(Output::Json);
+    harden::speak(LogFormat::Json);
     logging::start(&global);
     harden::tell();
     let served = run::block_on(async {
@@ -80,7 +80,8 @@ pub(crate) fn serve(place: &Place) -> ExitCode {
 
 /// The options of a command line that a function does not have.
 fn global() -> Global {
-    Global { config: PathBuf::from(DEFAULT_CONFIG), output: Output::Json, yes: true, verbose: 1 }
+    let (config, log_format) = (PathBuf::from(DEFAULT_CONFIG), Some(LogFormat::Json));
+    Global { config, output: Output::Json, log_format, yes: true, verbose: 1 }
 }
 
 struct Function {
@@ -89,20 +90,24 @@ struct Function {
 
 impl Handler for Function {
     async fn handle(&self, invocation: Invocation) -> Reply {
-        let span = tracing::info_span!(
+        let invocation = Invocation { trace: trace_of(&invocation), ..invocation };
+        // As an error, so that it exists however little is logged. A step of a cloud's rotation fills in the last two.
+        let span = tracing::error_span!(
             "call",
             call = invocation.id,
-            trace_id = invocation.trace.as_ref().map(|trace| trace.id().to_owned()),
+            trace_id = invocation.trace.as_ref().map(Trace::id),
+            set = field::Empty,
+            rotation = field::Empty,
         );
         let work = async {
             tracing::info!(left_ms = invocation.left.map(|left| left.as_millis()), "called");
             let answer = self.answer(&invocation).await;
             let code = answer.error.as_ref().map(|error| error.code().text());
             tracing::info!(exit = answer.exit.number(), code, "answered");
-            answer
+            reply(answer)
         };
         // Boxed: the futures of all commands in one are large.
-        reply(Box::pin(work.instrument(span)).await)
+        Box::pin(work.instrument(span)).await
     }
 
     fn panicked(&self) -> Reply {
@@ -167,6 +172,15 @@ impl Function {
         }
         Ok(())
     }
+}
+
+/// The event's own word goes before the platform's: it is nearer to who asked for the call.
+fn trace_of(invocation: &Invocation) -> Option<Trace> {
+    let own = match &invocation.payload {
+        Payload::Whole(bytes) => Event::trace(bytes),
+        Payload::TooLong => None,
+    };
+    own.or_else(|| invocation.trace.clone())
 }
 
 /// A call that ended with an error alone.

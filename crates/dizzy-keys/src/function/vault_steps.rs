@@ -13,6 +13,7 @@ use dizzy_host::{
     register::{Document, phase_name},
 };
 use serde_json::json;
+use tracing::Span;
 
 use super::{
     Answer,
@@ -36,6 +37,7 @@ pub(super) async fn act(
     let is = |reference: &Reference| matches!(reference, Reference::OciVault { ocid, .. } if *ocid == event.secret);
     let (set, secret) = find(&config, &event.secret, is)?;
     let (set, secret) = (set.clone(), secret.clone());
+    Span::current().record("set", &set.name);
     let composer = Composer::new(config).within(of_a_step(limits)).traced(trace);
     let store = composer.store(&set.name, &secret)?;
     let register = register(&composer, &set.name).await?;

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use crate::args::{Global, Output};
+use crate::args::{Global, LogFormat, Output};
 
 /// The progress of a command.
 #[derive(Debug)]
@@ -20,10 +20,11 @@ const CLEAR: &str = "\r\x1b[2K";
 const MAX_CHARS: usize = 76;
 
 impl Progress {
-    /// Lines if standard error is a terminal, the result is for people, and no log lines are asked for; else nothing ever.
+    /// Lines if standard error is a terminal, the result and the log are for people, and no log lines are asked for; else nothing ever.
     #[must_use]
     pub fn new(global: &Global) -> Self {
-        let wanted = global.output == Output::Text && global.verbose == 0;
+        let for_people = (global.output, global.lines()) == (Output::Text, LogFormat::Text);
+        let wanted = for_people && global.verbose == 0;
         Self { shown: wanted && io::stderr().is_terminal(), ended: AtomicUsize::new(0) }
     }
 

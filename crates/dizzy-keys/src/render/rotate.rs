@@ -71,6 +71,14 @@ pub struct RotateRow {
     pub error: Option<Report>,
 }
 
+impl RotateRow {
+    /// Has the log line of the error carry the set and the rotation.
+    pub(crate) fn name_error(&mut self) {
+        let error = self.error.take();
+        self.error = error.map(|error| error.about(&self.set, self.rotation.as_deref()));
+    }
+}
+
 /// The older sessions of one user.
 #[derive(Clone, Debug, Serialize)]
 pub struct EndedSessions {

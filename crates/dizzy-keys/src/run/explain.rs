@@ -1,6 +1,6 @@
 //! From the driver's report to the three lines that a person reads: what happened, what is true, what to do next.
 
-use dizzy_engine::{Finish, Phase};
+use dizzy_engine::{Finish, Generation, Phase};
 use dizzy_host::{
     driver::{self, Halt, SessionsEnd, Target, Trouble, Verdict},
     port::{Kind, PortError, VersionName},
@@ -67,6 +67,7 @@ pub(super) fn stuck(program: &str, document: &Document) -> RotateRow {
     RotateRow {
         outcome: Outcome::Stuck,
         generation: Some(document.current),
+        rotation: document.next.map(|next| VersionName::new(Generation(next), &document.register).to_string()),
         working: known_to_work(document),
         ..failed(&document.set, error)
     }

@@ -32,11 +32,11 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 use dizzy_host::config;
-use dizzy_runtime::Place;
+use dizzy_runtime::{Place, Trace};
 use serde::Serialize;
 
 use crate::{
-    args::{self, Cli, Command, Output},
+    args::{self, Cli, Command, Global, LogFormat, Output},
     code::{Code, Exit},
     environment, function, harden, init, logging, render,
     report::{NOTHING_DONE, Report},
@@ -61,20 +61,23 @@ fn command(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(not_a_command(&error, wanted_output(&args))),
+        Err(error) => return ExitCode::from(not_a_command(&error, &args)),
     };
     let output = cli.global.output;
-    harden::speak(output);
+    harden::speak(cli.global.lines());
     logging::start(&cli.global);
     harden::tell();
     let run = || static_build::fits_this_host().and_then(|()| dispatch(cli));
-    match panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(broken())) {
-        Ok(exit) => exit.into(),
-        Err(report) => {
-            report.tell(output);
-            report.exit_code().into()
+    let trace = with_set::trace();
+    tracing::error_span!("run", trace_id = trace.as_ref().map(Trace::id)).in_scope(|| {
+        match panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err(broken())) {
+            Ok(exit) => exit.into(),
+            Err(report) => {
+                report.tell(output);
+                report.exit_code().into()
+            }
         }
-    }
+    })
 }
 
 /// What a panic is told as. Its message may quote anything, so it is not looked at.
@@ -121,7 +124,7 @@ fn pretty(value: &impl Serialize) -> Result<String, Report> {
 }
 
 /// Help and version go to standard output; anything else is a usage error in our form.
-fn not_a_command(error: &clap::Error, output: Output) -> Exit {
+fn not_a_command(error: &clap::Error, args: &[OsString]) -> Exit {
     let kind = error.kind();
     let asked_for = matches!(kind, ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if asked_for || kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -150,14 +153,24 @@ fn not_a_command(error: &clap::Error, output: Output) -> Exit {
         None => "`dizzy-keys --help` lists the commands, `dizzy-keys COMMAND --help` what each takes".to_owned(),
     };
     let report = Report::new(Code::Usage, lines.join(" "), NOTHING_DONE).hint(hint);
-    report.tell(output);
+    let global = wanted(args);
+    logging::start(&global);
+    report.tell(global.output);
     report.exit_code()
 }
 
-/// The output form that was asked for, as far as it can be told from arguments that cannot be understood.
-fn wanted_output(args: &[OsString]) -> Output {
+/// The forms of output that were asked for, as far as they can be told from arguments that cannot be understood.
+fn wanted(args: &[OsString]) -> Global {
     let texts: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
     let pairs = texts.windows(2).any(|pair| matches!(pair, ["--output" | "-o", "json"]));
     let joined = texts.iter().any(|arg| matches!(*arg, "--output=json" | "-o=json" | "-ojson"));
-    if pairs || joined { Output::Json } else { Output::Text }
+    let lines = texts.windows(2).any(|pair| matches!(pair, ["--log-format", "json"]));
+    let lines = lines || texts.contains(&"--log-format=json");
+    Global {
+        config: args::DEFAULT_CONFIG.into(),
+        output: if pairs || joined { Output::Json } else { Output::Text },
+        log_format: lines.then_some(LogFormat::Json),
+        yes: false,
+        verbose: 0,
+    }
 }

@@ -13,6 +13,7 @@ use dizzy_host::{
     port::{Deadline, PortResult, Randomness as _, SystemRandomness},
 };
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout_at};
+use tracing::Instrument as _;
 
 use crate::{
     code::{Code, Exit},
@@ -105,13 +106,15 @@ impl Notices {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         for wired in self.receivers.iter().filter(|wired| wired.on.contains(&event)) {
             let (wired, notice, turn) = (wired.clone(), Arc::clone(&notice), Arc::clone(&self.turn));
-            tasks.spawn(async move {
+            let delivery = async move {
                 let Ok(_turn) = turn.acquire().await else { return };
                 if let Err(why) = deliver(&wired, &notice).await {
                     let (receiver, set, code) = (wired.name.as_str(), notice.set.as_str(), notice.code);
                     tracing::warn!(receiver, set, event = notice.event.word(), code, why, "a notice was not delivered");
                 }
-            });
+            };
+            // The line about it belongs to the same set, rotation and trace.
+            tasks.spawn(delivery.in_current_span());
         }
     }
 

@@ -12,6 +12,7 @@ use super::with_set::names;
 use crate::{
     args::{Global, Output, Policy, PolicyAws, PolicyCommon, PolicyOci, Role},
     code::{Code, Exit},
+    logging,
     policy::{Thing, Use, aws, compare_aws, compare_oci, oci, uses},
     render::{
         self,
@@ -133,7 +134,9 @@ fn show(global: &Global, view: PolicyView) -> Result<Exit, Report> {
 /// What is no part of the policy goes to standard error; the JSON document has it.
 fn tell(note: &str, output: Output) {
     use std::io::Write as _;
-    if output == Output::Text {
+    if logging::takes_errors() {
+        tracing::warn!(note, "a note on the policy");
+    } else if output == Output::Text {
         // There is no other place to complain to.
         drop(writeln!(anstream::stderr().lock(), "note: {note}"));
     }

@@ -12,6 +12,8 @@ use dizzy_host::{
     retry::Failure,
 };
 
+use tracing::{Instrument as _, Span};
+
 use super::{
     explain,
     notices::Notices,
@@ -23,6 +25,7 @@ use crate::{
     args::{Global, Recover, Rotate},
     code::{Code, Exit, Port},
     compose::{Composer, FormatRule},
+    logging,
     render::{
         progress::Progress,
         rotate::{Nothing, RecoverReport, RotateReport, RotateRow},
@@ -145,9 +148,11 @@ pub(super) async fn all(
     });
     let at_once = usize::from(concurrency);
     let slots = Slots { looks: READS_AT_ONCE, at_once, most: at_once * MOST, patience: PATIENCE };
+    // The tasks of the sets are polled outside of the span that is entered here.
+    let outer = Span::current();
     let jobs = names.iter().map(|name| {
-        let (shared, name) = (Arc::clone(&shared), name.clone());
-        Box::pin(async move { look(shared, name).await }) as Job<Look<Option<RotateRow>>>
+        let (shared, name, outer) = (Arc::clone(&shared), name.clone(), outer.clone());
+        Box::pin(async move { outer.in_scope(|| look(shared, name)).await }) as Job<Look<Option<RotateRow>>>
     });
     let lost = |at: usize| names.get(at).map(|name| died(&shared.program, name));
     let rows = slots.run(jobs, lost).await;
@@ -165,21 +170,28 @@ struct Assignment {
     alarm: bool,
 }
 
-/// Whether there is work on a set.
-async fn look(shared: Arc<Shared>, name: String) -> Look<Option<RotateRow>> {
+/// Whether there is work on a set; the lines of both carry the set.
+fn look(shared: Arc<Shared>, name: String) -> impl Future<Output = Look<Option<RotateRow>>> + Send {
+    let span = logging::span_of_set(&name);
+    let looking = looked(shared, name, span.clone());
+    looking.instrument(span)
+}
+
+async fn looked(shared: Arc<Shared>, name: String, span: Span) -> Look<Option<RotateRow>> {
     let asked = Assignment { goal: shared.task.goal, from: None, alarm: false };
     let assignment = match shared.task.which {
         Which::Every => asked,
         Which::Due => match by_schedule(&shared, &name).await {
             Ok(Some(assignment)) => assignment,
             Ok(None) => return Look::Done(None),
-            Err(row) => {
+            Err(mut row) => {
+                row.name_error();
                 ended(&shared, &row);
                 return Look::Done(Some(*row));
             }
         },
     };
-    Look::Work(Box::pin(async move { Some(one(&shared, &name, assignment).await) }))
+    Look::Work(Box::pin(async move { Some(one(&shared, &name, assignment).await) }.instrument(span)))
 }
 
 /// What the schedule asks for. Reads the set's register once, and nothing else.
@@ -231,6 +243,7 @@ async fn one(shared: &Shared, name: &str, assignment: Assignment) -> RotateRow {
         let is_unfinished = error.exit_code() == Exit::Unfinished;
         row.error = Some(if assignment.alarm && is_unfinished { error.exit(Exit::NeedsHuman) } else { error });
     }
+    row.name_error();
     ended(shared, &row);
     row
 }
@@ -239,6 +252,9 @@ async fn one(shared: &Shared, name: &str, assignment: Assignment) -> RotateRow {
 fn ended(shared: &Shared, row: &RotateRow) {
     let code = row.error.as_ref().map(|error| error.code().text());
     let set = row.set.as_str();
+    if let Some(rotation) = &row.rotation {
+        Span::current().record("rotation", rotation);
+    }
     tracing::info!(set, outcome = ?row.outcome, code, ms = row.ms, "a set has ended");
     if row.error.as_ref().is_some_and(|error| error.exit_code() == Exit::NeedsHuman) {
         // What alarms are made on: docs/schedule.md names this message.
@@ -292,7 +308,8 @@ async fn remember(shared: &Shared, name: &str, result: &Result<driver::Report, R
 fn died(program: &str, name: &str) -> RotateRow {
     let what = format!("{name}: the program stopped in the middle of its work on this set");
     let state = "the register says what is decided; nothing was done to this set after that moment";
-    explain::failed(name, Report::new(Code::Internal, what, state).hint(format!("{program} recover {name}")))
+    let error = Report::new(Code::Internal, what, state).hint(format!("{program} recover {name}"));
+    explain::failed(name, error.about(name, None))
 }
 
 async fn attempt(shared: &Shared, name: &str, assignment: Assignment, lease: Lease) -> Result<driver::Report, Report> {

@@ -6,6 +6,7 @@ use dizzy_host::{
     config::{self, Config, Engine},
     reference::Reference,
 };
+use dizzy_runtime::Trace;
 
 use crate::{
     args::Global,
@@ -34,7 +35,12 @@ pub(super) fn composer(global: &Global, sets: &[String]) -> Result<(Composer, Ve
     let config = config::load(&global.config)?;
     let names = names(&config, sets)?;
     ready(&config)?;
-    Ok((Composer::new(config), names))
+    Ok((Composer::new(config).traced(trace().map(|trace| trace.to_string())), names))
+}
+
+/// The trace that this run belongs to, if who started it says so. What is no trace is left alone, as W3C Trace Context asks for.
+pub(super) fn trace() -> Option<Trace> {
+    environment::text("TRACEPARENT").and_then(|text| Trace::parse(&text))
 }
 
 /// Takes out of the process's environment what the configuration says is a secret, and refuses an environment that would show some.

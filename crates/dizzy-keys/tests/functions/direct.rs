@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::world::{World, rotate};
 
+const TRACE_ID: &str = "5759e988bd862e3fe1be46a994272793";
+
 #[test]
 fn commands_answer_with_the_documents_of_the_command_line() {
     let world = World::alternating();
@@ -43,7 +45,10 @@ fn commands_answer_with_the_documents_of_the_command_line() {
 
     // The same program in the other cloud, with that cloud's identity, on the same set.
     let (mut agent, process) = world.functions();
-    let answer = agent.call(&[("Fn-Call-Id", "01ABC")], rotate().to_string().as_bytes()).unwrap();
+    let mut traced = rotate();
+    traced["traceparent"] = json!(format!("00-{TRACE_ID}-53995c3f42cd8ad8-01"));
+    let headers = [("Fn-Call-Id", "01ABC"), ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+    let answer = agent.call(&headers, traced.to_string().as_bytes()).unwrap();
     assert_eq!((answer.status, &answer.body["sets"][0]["generation"]), (200, &json!(5)), "{}", answer.body);
     world.assert_at_rest("rotated by a function of OCI");
     let answer = agent.call(&[], b"").unwrap();
@@ -54,7 +59,15 @@ fn commands_answer_with_the_documents_of_the_command_line() {
     let log = process.told().err + &lambda.told();
     let lines: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
-    assert!(lines.iter().any(|line| line["message"] == "answered" && line["span"]["call"] == "01ABC"), "{log}");
+    let flat = |line: &Value| line.as_object().unwrap().values().all(|value| !value.is_object() && !value.is_array());
+    assert!(lines.iter().all(flat), "{log}");
+    let called: Vec<&Value> = lines.iter().filter(|line| line["call"] == "01ABC").collect();
+    assert!(called.iter().any(|line| line["message"] == "answered"), "{log}");
+    // The platform's header and the event's own key: the latter is nearer to who asked.
+    assert!(called.iter().all(|line| line["trace_id"] == TRACE_ID), "{called:?}");
+    let ended = called.iter().find(|line| line["message"] == "a set has ended").unwrap();
+    let rotation = world.register()["register"].as_str().unwrap()[..10].to_owned();
+    assert_eq!((&ended["set"], &ended["rotation"]), (&json!(SET), &json!(format!("dizzy-g0000000005-{rotation}"))));
     let [aws, vault] = world.at.published().unwrap();
     for database in ["rds", "adb"] {
         for published in [&aws, &vault] {

@@ -136,6 +136,8 @@ impl Session<'_> {
         state.window_over.clear();
         state.touched &= engine.phase != Phase::Idle;
         state.register = Some((document, stored.tag));
+        drop(state);
+        self.name_rotation();
         Ok(Some(engine))
     }
 
@@ -206,6 +208,7 @@ impl Session<'_> {
         let outcome = match result {
             Ok(tag) => {
                 self.state().register = Some((document, tag));
+                self.name_rotation();
                 if is_intent {
                     self.nothing_was_sent(old, |_| true);
                 } else if next.phase == Phase::Intent {

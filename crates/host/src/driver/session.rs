@@ -109,6 +109,17 @@ impl<'a> Session<'a> {
         )
     }
 
+    /// Has log lines carry the rotation under way, if the span around them has a field for it. It stays when the rotation has ended:
+    /// what is left to do belongs to it.
+    pub(super) fn name_rotation(&self) {
+        let state = self.state();
+        let Some((document, _)) = &state.register else { return };
+        if let Some(next) = document.next {
+            let name = VersionName::new(Generation(next), &document.register);
+            tracing::Span::current().record("rotation", tracing::field::display(&name));
+        }
+    }
+
     /// The register document as last read or written.
     pub(super) fn document(&self) -> Option<Document> {
         self.state().register.as_ref().map(|(document, _)| document.clone())
