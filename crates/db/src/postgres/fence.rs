@@ -152,31 +152,19 @@ pub(super) fn stamp_sql(stamp: &FenceStamp<'_>, kind: Stamp) -> PortResult<Strin
 /// Gives the second user a password, for the fence's owner, who has no row of its own: the row's epoch and generation are not moved (what
 /// they speak of is changes by the user itself), but a newer one refuses, as `dizzy.stamp` would.
 pub(super) fn first_password_sql(stamp: &FenceStamp<'_>, user: &str, verifier: &str) -> PortResult<String> {
-    let (set, register, role) = (literal(stamp.set), literal(stamp.register), literal(user));
-    let (epoch, generation) = (number(stamp.epoch.0)?, number(stamp.generation.0)?);
-    let body = format!(
-        r#"
-DECLARE
-  seen dizzy.fence%ROWTYPE;
-BEGIN
-  SELECT f.* INTO seen FROM dizzy.fence f WHERE f."set" = {set} AND f.role = {role} FOR UPDATE;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'dizzy-keys: no fence row' USING ERRCODE = 'DZ002';
-  ELSIF {register} = '' OR EXISTS (SELECT FROM dizzy.fence f WHERE f."set" = {set} AND f.register <> {register}) THEN
-    RAISE EXCEPTION 'dizzy-keys: another register' USING ERRCODE = 'DZ003';
-  ELSIF seen.epoch > {epoch} OR seen.gen > {generation} THEN
-    RAISE EXCEPTION 'dizzy-keys: newer epoch or generation' USING ERRCODE = 'DZ001';
-  END IF;
-  UPDATE dizzy.fence f SET register = {register} WHERE f."set" = {set} AND f.role = {role};
-END
-"#
-    );
-    Ok(format!("DO {};\nALTER ROLE {} PASSWORD {};\n", dollar(&body), identifier(user), literal(verifier)))
+    owner_sql(stamp, user, verifier, &format!("register = {}", literal(stamp.register)))
 }
 
 /// Sets a user's password for the fence's owner when nobody knows the old one: the row takes epoch and generation, so that everything
 /// older is refused, and what comes next finds the row where the password is.
 pub(super) fn set_password_sql(stamp: &FenceStamp<'_>, user: &str, verifier: &str) -> PortResult<String> {
+    let (epoch, generation) = (number(stamp.epoch.0)?, number(stamp.generation.0)?);
+    let row = format!("register = {}, epoch = {epoch}, gen = {generation}", literal(stamp.register));
+    owner_sql(stamp, user, verifier, &row)
+}
+
+/// A password set by the fence's owner, unless the row knows of something newer; `row` is what the row is set to.
+fn owner_sql(stamp: &FenceStamp<'_>, user: &str, verifier: &str, row: &str) -> PortResult<String> {
     let (set, register, role) = (literal(stamp.set), literal(stamp.register), literal(user));
     let (epoch, generation) = (number(stamp.epoch.0)?, number(stamp.generation.0)?);
     let body = format!(
@@ -192,7 +180,7 @@ BEGIN
   ELSIF seen.epoch > {epoch} OR seen.gen > {generation} THEN
     RAISE EXCEPTION 'dizzy-keys: newer epoch or generation' USING ERRCODE = 'DZ001';
   END IF;
-  UPDATE dizzy.fence f SET register = {register}, epoch = {epoch}, gen = {generation} WHERE f."set" = {set} AND f.role = {role};
+  UPDATE dizzy.fence f SET {row} WHERE f."set" = {set} AND f.role = {role};
 END
 "#
     );

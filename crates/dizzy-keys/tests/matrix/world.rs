@@ -31,6 +31,9 @@ const AUDIT_KEY: &str = "hex:5a5b5c5d5e5f606162636465666768696a6b6c6d6e6f7071727
 const BUDGET_MS: u32 = 4_000;
 /// Wrong logins of one user that the program may cause (rulings §4.2).
 const WRONG_LOGINS: u32 = 3;
+/// How often, 10 ms apart, is looked for sessions that outlive their program: their server notices a closed socket at the next read, or
+/// after the statement it runs.
+const LATE_SESSIONS: u32 = 6_000;
 
 /// Which users a set has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -283,12 +286,13 @@ impl World {
 
     /// Late requests of Oracle sessions happen in threads of the emulator; this waits for their end.
     pub(crate) fn wait_for_late_sessions(&self) {
-        for _ in 0..600 {
+        for _ in 0..LATE_SESSIONS {
             if self.at.oracle.sessions().is_empty() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+        panic!("a session of a program that has ended is still open");
     }
 
     /// Whether an old answer was still to be given somewhere; after this, none is.

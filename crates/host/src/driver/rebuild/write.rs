@@ -1,5 +1,7 @@
 //! From a decision to a register: the document, and the steps after which it may be believed.
 
+use core::time::Duration;
+
 use dizzy_audit::Outcome;
 use dizzy_engine::{Capability, DRAIN_MS, Epoch, Generation, MAX_MAYBES, Phase, Strategy, Timestamp};
 
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::{
     audit::{AuditEvent, Trail},
-    port::{Certainty, Change, ChangeKind, Deadline, FenceStamp, Kind, VersionName},
+    port::{Certainty, Change, ChangeKind, Deadline, FenceStamp, Kind, PortError, VersionName},
     register::{
         DatabaseDocument, Document, OwnerDocument, RolloverDocument, UserDocument, VERSION, capability_name,
         phase_name, strategy_name,
@@ -25,6 +27,8 @@ use crate::{
 
 /// How often the register is written again after a reply was lost; each time it is read first.
 const TRIES: u32 = 5;
+/// Pause before that.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Digits of a register's id.
 const ID_LENGTH: usize = 32;
@@ -299,22 +303,27 @@ impl Proposal<'_> {
         let set = self.world.set;
         let (name, bytes) = (&set.config.name, self.document.to_bytes());
         let in_journal = |error| NotRebuilt::Trouble(Box::new(Trouble { target: Target::Journal, error }));
-        let mut tries = 0;
-        loop {
+        let mut lost: Option<PortError> = None;
+        for _ in 0..TRIES {
             let written = set.journal.write(name, self.tag.as_ref(), &bytes, self.world.limits.journal()).await;
             let error = match written {
                 Ok(_) => return Ok(()),
                 Err(error) if error.certainty == Certainty::Unknown || error.kind == Kind::Conflict => error,
-                Err(error) => return Err(in_journal(error)),
+                Err(error) => return Err(in_journal(lost.unwrap_or(error))),
             };
-            tries += 1;
-            let found = set.journal.read(name, self.world.limits.journal()).await.map_err(in_journal)?;
-            match found {
-                Some(stored) if stored.bytes == bytes => return Ok(()),
-                Some(stored) if Document::parse(&stored.bytes, name).is_ok() => return Err(NotRebuilt::Exists),
-                Some(_) | None if tries >= TRIES => return Err(in_journal(error)),
-                Some(_) | None => {}
+            let is_refused = error.certainty == Certainty::Refused;
+            match set.journal.read(name, self.world.limits.journal()).await {
+                Ok(Some(stored)) if stored.bytes == bytes => return Ok(()),
+                Ok(Some(stored)) if Document::parse(&stored.bytes, name).is_ok() => return Err(NotRebuilt::Exists),
+                // A register that cannot be read now says nothing about a write whose reply was lost.
+                Ok(_) | Err(_) if is_refused && lost.is_none() => return Err(in_journal(error)),
+                Ok(_) | Err(_) => {}
             }
+            if !is_refused {
+                lost = Some(error);
+            }
+            tokio::time::sleep(PAUSE).await;
         }
+        Err(in_journal(lost.unwrap_or_else(no_register)))
     }
 }

@@ -168,7 +168,7 @@ impl Mend<'_> {
                 Ok(())
             }
             Repair::Move { secret, from, to } => {
-                let Some(open) = self.at.set.secrets.get(*secret) else { return Ok(()) };
+                let open = self.at.set.secrets.get(*secret).ok_or_else(|| in_journal(no_register()))?;
                 let moved = open.store.promote(from, to, self.at.limits.store()).await;
                 let Err(error) = moved else { return Ok(()) };
                 // The labels tell the truth, whatever the answer was.
@@ -219,8 +219,10 @@ impl Mend<'_> {
         let register = self.register()?;
         let (database, user_ix) = self.places(at, user)?;
         let set = self.at.set;
-        let (Some(port), Some(Some(admin))) = (set.databases.get(at), set.admins.get(at)) else { return Ok(()) };
         let in_database = |error| self.world.in_database(at, error);
+        let (Some(port), Some(Some(admin))) = (set.databases.get(at), set.admins.get(at)) else {
+            return Err(in_database(no_administrator()).into());
+        };
         let loaded = self.session.load(database, to).await.map_err(in_database)?;
         let credential = loaded.ok_or_else(|| in_database(super::super::session::missing_version(to)))?;
         self.session.announce_change(&register, database, false).await.map_err(in_database)?;
@@ -249,7 +251,7 @@ impl Mend<'_> {
         for (at, credential) in adopted {
             let (Some(port), Some(config)) = (self.at.set.databases.get(*at), self.at.set.config.databases.get(*at))
             else {
-                continue;
+                return Err(in_journal(no_register()).into());
             };
             if port.capability() != Capability::RowFence || config.strategy == Strategy::Alternating {
                 continue;
@@ -267,8 +269,7 @@ impl Mend<'_> {
                 port.apply(change, deadline()).await.map_err(in_database)?;
             }
         }
-        for secret in 0..self.world.secrets.len() {
-            let Some(seen) = self.world.secrets.get(secret) else { continue };
+        for (secret, seen) in self.world.secrets.iter().enumerate() {
             self.name(secret, generation, &seen.current).await?;
             self.document.record_version(&self.world.secret_name(secret), generation, &seen.current);
         }
@@ -283,7 +284,7 @@ impl Mend<'_> {
 
     /// Puts the name of a generation on a version. Where versions never vanish, names are given at creation only, and none is needed.
     async fn name(&self, secret: usize, generation: Generation, version: &crate::port::VersionId) -> Repaired<()> {
-        let Some(open) = self.at.set.secrets.get(secret) else { return Ok(()) };
+        let open = self.at.set.secrets.get(secret).ok_or_else(|| in_journal(no_register()))?;
         if open.store.stages_as_pending() {
             return Ok(());
         }
@@ -391,6 +392,7 @@ impl Mend<'_> {
             }
         }
         let bytes = self.document.to_bytes();
+        let mut lost: Option<PortError> = None;
         for _ in 0..TRIES {
             let tag = self.session.state().register.as_ref().map(|(_, tag)| tag.clone());
             let written = set.journal.write(name, tag.as_ref(), &bytes, self.at.limits.journal()).await;
@@ -401,17 +403,26 @@ impl Mend<'_> {
                 }
                 Err(error) => error,
             };
-            if error.certainty == Certainty::Refused {
+            // What refuses after a lost reply may be the very write that was lost.
+            let is_refused = error.certainty == Certainty::Refused;
+            if is_refused && lost.is_none() {
                 return Err(in_journal(error).into());
             }
-            let found = set.journal.read(name, self.at.limits.journal()).await.map_err(in_journal)?;
-            if let Some(stored) = found.filter(|stored| stored.bytes == bytes) {
-                self.session.state().register = Some((self.document.clone(), stored.tag));
-                return Ok(());
+            // A register that cannot be read now says nothing about the write, which may have happened.
+            match set.journal.read(name, self.at.limits.journal()).await {
+                Ok(Some(stored)) if stored.bytes == bytes => {
+                    self.session.state().register = Some((self.document.clone(), stored.tag));
+                    return Ok(());
+                }
+                Ok(_) if is_refused => return Err(in_journal(error).into()),
+                Ok(_) | Err(_) => {}
+            }
+            if !is_refused {
+                lost = Some(error);
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(in_journal(PortError::unknown(Kind::Timeout, "write the register")).into())
+        Err(in_journal(lost.unwrap_or_else(no_register)).into())
     }
 
     fn target(&self, repair: &Repair) -> String {
@@ -430,6 +441,11 @@ impl Mend<'_> {
             ..AuditEvent::new(self.at.set.clock.now(), kind, outcome, self.rotation, self.document.epoch)
         }
     }
+}
+
+/// Only plans with an administrator's login have a reset.
+fn no_administrator() -> PortError {
+    PortError::refused(Kind::Denied, "set a password without an administrator's login")
 }
 
 fn in_journal(error: PortError) -> Box<Trouble> {

@@ -9,7 +9,8 @@ use dizzy_audit::verify::Class;
 
 use super::place::{ALTERNATING, MIXES, Members, Place, SINGLE, SINGLE_CAS};
 use crate::{
-    driver::{Limits, NotRebuilt, Rebuild},
+    driver::{Limits, NotRebuilt, Rebuild, Target},
+    port::Certainty,
     register::Document,
     secret::{Password, SecretText},
     testkit::{Fault, Faults, Form},
@@ -255,4 +256,23 @@ async fn a_secret_that_was_moved_to_what_does_not_log_in_goes_back() {
     assert_eq!((found.current, found.last), (2, 3));
     assert_eq!(place.dead(), Vec::<String>::new());
     place.goes_on("after CURRENT went back").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_register_whose_write_was_lost_and_that_cannot_be_read_may_be_there() {
+    for lost in [Form::LostBefore, Form::ReplyLost] {
+        let place = Place::adopted(&[ALTERNATING, SINGLE], 3).await;
+        place.lose_the_register();
+        let faults = Faults::in_turn([Fault::nth_of("journal.write", 0, lost)]);
+        faults.add(Fault::every("journal.read", Form::Refused).following());
+        let answer = place.rebuild(&faults).await;
+        // The write after a lost one that did not happen is the one that does it.
+        if lost == Form::LostBefore {
+            assert!(answer.is_ok(), "{answer:?}");
+        } else {
+            let Err(NotRebuilt::Trouble(trouble)) = answer else { panic!("{lost:?}: {answer:?}") };
+            assert_eq!((trouble.target, trouble.error.certainty), (Target::Journal, Certainty::Unknown));
+        }
+        place.goes_on(&format!("{lost:?}")).await;
+    }
 }

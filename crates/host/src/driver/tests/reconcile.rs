@@ -10,8 +10,8 @@ use dizzy_audit::verify::Class;
 use super::place::{ALTERNATING, ALTERNATING_CAS, LOCKS_AFTER, Members, Place, ROLLOVER, SINGLE, SINGLE_CAS};
 use crate::{
     document::{Credential, Format, SecretDocument},
-    driver::{BreakGlass, Limits, NotRepaired, OpenSet, Reconcile, Repair},
-    port::VersionId,
+    driver::{BreakGlass, Limits, NotRepaired, OpenSet, Reconcile, Repair, Target},
+    port::{Certainty, VersionId},
     secret::{Password, SecretText},
     testkit::{Fault, Faults, Form},
 };
@@ -340,4 +340,23 @@ async fn a_newer_generation_is_never_overwritten_and_a_rotation_comes_first() {
     tokio::time::advance(Duration::from_secs(31)).await;
     let refused = place.reconcile(BreakGlass::Kept, &Faults::none()).await;
     assert_eq!(refused, Err(NotRepaired::UnderWay(dizzy_engine::Phase::Intent)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repair_whose_register_was_lost_on_the_way_and_cannot_be_read_may_have_begun() {
+    for (lost, is_done) in [(Form::LostBefore, true), (Form::ReplyLost, false)] {
+        let place = after(Mischief::CurrentMovedBack, &[ALTERNATING, SINGLE]).await;
+        let faults = Faults::in_turn([Fault::nth_of("journal.write", 0, lost)]);
+        faults.add(Fault::every("journal.read", Form::Refused).following());
+        match place.reconcile(BreakGlass::Kept, &faults).await {
+            Ok(_) => assert!(is_done, "{lost:?}"),
+            Err(NotRepaired::Trouble(trouble)) if !is_done => {
+                assert_eq!((trouble.target, trouble.error.certainty), (Target::Journal, Certainty::Unknown));
+            }
+            Err(error) => panic!("{lost:?}: {error:?}"),
+        }
+        tokio::time::advance(Duration::from_secs(31)).await;
+        assert!(place.reconcile(BreakGlass::Kept, &Faults::none()).await.is_ok(), "{lost:?}");
+        place.is_well(&format!("{lost:?}")).await;
+    }
 }
