@@ -11,6 +11,7 @@ mod function;
 mod harden;
 pub mod init;
 pub mod logging;
+mod metrics;
 mod policy;
 pub mod render;
 pub mod report;

@@ -1,4 +1,4 @@
-# Three alarms: a person is needed, calls fail, calls were given up.
+# Alarms: a person is needed, calls fail, calls were given up, a credential is too old.
 
 resource "aws_cloudwatch_log_metric_filter" "needs_human" {
   name           = "${var.name}-needs-human"
@@ -59,6 +59,25 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   threshold           = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"
   treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arns
+  ok_actions          = var.alarm_topic_arns
+  tags                = var.tags
+}
+
+# The program says the age at each scheduled call. No data for a day means that nobody looks: that is an alarm too.
+resource "aws_cloudwatch_metric_alarm" "too_old" {
+  for_each            = var.oldest_credentials
+  alarm_name          = "${var.name}-too-old-${each.key}"
+  alarm_description   = "What ${each.key} publishes is older than ${each.value} seconds, or its age was not told for a day: `dizzy-keys status`."
+  namespace           = "dizzy-keys"
+  metric_name         = "CredentialAge"
+  dimensions          = { Set = each.key }
+  statistic           = "Maximum"
+  period              = 86400
+  evaluation_periods  = 1
+  threshold           = each.value
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "breaching"
   alarm_actions       = var.alarm_topic_arns
   ok_actions          = var.alarm_topic_arns
   tags                = var.tags

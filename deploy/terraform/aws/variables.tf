@@ -148,6 +148,12 @@ variable "alarm_topic_arns" {
   default     = []
 }
 
+variable "oldest_credentials" {
+  description = "Seconds after which the credentials of a set are too old, by set: an alarm each. Longer than the set's `every`."
+  type        = map(number)
+  default     = {}
+}
+
 variable "extra_policy_json" {
   description = "One more policy for the function's role, as JSON, for what the variables above do not know."
   type        = string

@@ -37,6 +37,7 @@ use zeroize::Zeroizing;
 use crate::{
     code::{Code, Port},
     environment,
+    metrics::Metrics,
     report::{NOTHING_DONE, Report},
     switches,
 };
@@ -82,6 +83,7 @@ pub(crate) struct Composer {
     contract: Option<(Reference, RotationContract)>,
     /// The trace that the run belongs to, as the header `traceparent`.
     trace: Option<String>,
+    metrics: Metrics,
 }
 
 impl Composer {
@@ -97,7 +99,17 @@ impl Composer {
             oci: oci.as_ref().ok().map(|clients| OciSecretReader::new(clients.clone())),
             env: EnvFileReader::new(environment::variable),
         });
-        Self { config, aws, oci, reader, clock, limits: switches::limits(), contract: None, trace: None }
+        Self {
+            config,
+            aws,
+            oci,
+            reader,
+            clock,
+            limits: switches::limits(),
+            contract: None,
+            trace: None,
+            metrics: Metrics::Off,
+        }
     }
 
     /// Within the time that a platform gives.
@@ -112,6 +124,19 @@ impl Composer {
     pub(crate) fn traced(mut self, trace: Option<String>) -> Self {
         self.trace = trace;
         self
+    }
+
+    /// With measurements that go there.
+    #[must_use]
+    pub(crate) const fn measured(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Where measurements go.
+    #[must_use]
+    pub(crate) const fn metrics(&self) -> Metrics {
+        self.metrics
     }
 
     /// The trace that the run belongs to, as the header `traceparent`.

@@ -1,34 +1,24 @@
 //! A command that comes as an event: the same work and the same document as on the command line.
 
-use dizzy_host::{
-    config::{Config, Shard},
-    driver::Limits,
-};
+use dizzy_host::config::{Config, Shard};
 
 use super::{
-    Answer,
+    Answer, Around,
     event::{Action, Direct},
 };
 use crate::{
     args::{DEFAULT_CONCURRENCY, Global, Recover, Rotate},
     code::{Code, Exit},
-    compose::Composer,
     render::{self, View},
     report::{NOTHING_DONE, Report},
     run,
 };
 
 /// Does what the event says.
-pub(super) async fn act(
-    global: &Global,
-    config: Config,
-    limits: Limits,
-    trace: Option<String>,
-    direct: Direct,
-) -> Result<Answer, Report> {
+pub(super) async fn act(global: &Global, config: Config, around: &Around, direct: Direct) -> Result<Answer, Report> {
     refuse_nonsense(&direct)?;
     let names = run::names(&config, &direct.sets)?;
-    let composer = Composer::new(config).within(limits).traced(trace);
+    let composer = around.composer(config);
     match direct.action {
         Action::Check => {
             let report = run::check::report(&composer, &names).await;

@@ -8,7 +8,7 @@ use dizzy_aws::RotationContract;
 use dizzy_engine::{Generation, Goal, Phase};
 use dizzy_host::{
     config::{Config, RotationSet},
-    driver::{Halt, Limits, Until},
+    driver::{Halt, Until},
     port::{Labels, SecretStore, VersionId, VersionName},
     reference::Reference,
     register::{Document, phase_name},
@@ -17,7 +17,7 @@ use serde_json::json;
 use tracing::Span;
 
 use super::{
-    Answer,
+    Answer, Around,
     event::{FourSteps, Step},
     stretch::{self, bring, call, find, log_in_with, of_store, register, shown, value},
     time::of_a_step,
@@ -32,13 +32,8 @@ use crate::{
 const ROUNDS: u32 = 3;
 
 /// Does one step.
-pub(super) async fn act(
-    config: Config,
-    limits: Limits,
-    trace: Option<String>,
-    event: &FourSteps,
-) -> Result<Answer, Report> {
-    let limits = of_a_step(limits);
+pub(super) async fn act(config: Config, around: Around, event: &FourSteps) -> Result<Answer, Report> {
+    let around = Around { limits: of_a_step(around.limits), ..around };
     let (set, secret) = find(&config, &event.secret, |reference| is_secret(reference, &event.secret))?;
     let (set, secret) = (set.clone(), secret.clone());
     Span::current().record("set", &set.name);
@@ -47,10 +42,10 @@ pub(super) async fn act(
         return Err(Report::new(Code::RotationStep, what, NOTHING_DONE)
             .hint("configure the rotation on the first secret of a set only; it rotates the others too"));
     }
-    let plain = Composer::new(config.clone()).within(limits).traced(trace);
+    let plain = around.composer(config.clone());
     let contract =
         RotationContract { version: VersionId(event.token.clone()), rotation_token: event.rotation_token.clone() };
-    let bound = Composer::new(config).within(limits).under_contract(secret.clone(), contract);
+    let bound = around.composer(config).under_contract(secret.clone(), contract);
     let rotation = Rotation { event, set: &set, secret: &secret, plain: &plain, bound: &bound };
     let generation = stretch::told(&plain, &set, event.step == Step::Finish, rotation.step().await).await?;
     let document = json!({

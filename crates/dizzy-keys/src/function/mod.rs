@@ -16,6 +16,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use dizzy_host::{
     config::{Config, Place as Kept},
+    driver::Limits,
     port::{Deadline, SystemClock},
 };
 use dizzy_runtime::{Handler, Invocation, Payload, Place, Reply, Trace, serve_functions, serve_lambda};
@@ -26,7 +27,9 @@ use self::{event::Event, time::limits};
 use crate::{
     args::{DEFAULT_CONFIG, Global, LogFormat, Output},
     code::{Code, Exit},
-    compose, harden, logging,
+    compose::{self, Composer},
+    harden, logging,
+    metrics::Metrics,
     report::{NOTHING_DONE, Report},
     run,
 };
@@ -55,13 +58,15 @@ pub(crate) fn serve(place: &Place) -> ExitCode {
         match place {
             Place::CommandLine => Ok(()),
             Place::Lambda { runtime_api } => {
-                match serve_lambda(runtime_api, &SystemClock, &Function { place: "lambda" }).await {
+                match serve_lambda(runtime_api, &SystemClock, &Function { place: "lambda", metrics: Metrics::Embedded })
+                    .await
+                {
                     Ok(never) => match never {},
                     Err(error) => Err(gone(error.to_string())),
                 }
             }
             Place::Functions { socket } => {
-                let function = Function { place: "functions" };
+                let function = Function { place: "functions", metrics: Metrics::Lines };
                 match serve_functions(socket, Arc::new(SystemClock), function).await {
                     Ok(never) => match never {},
                     Err(error) => Err(gone(error.to_string())),
@@ -86,6 +91,21 @@ fn global() -> Global {
 
 struct Function {
     place: &'static str,
+    metrics: Metrics,
+}
+
+/// What every command and every step gets from the call.
+#[derive(Clone)]
+struct Around {
+    limits: Limits,
+    trace: Option<String>,
+    metrics: Metrics,
+}
+
+impl Around {
+    fn composer(&self, config: Config) -> Composer {
+        Composer::new(config).within(self.limits).traced(self.trace.clone()).measured(self.metrics)
+    }
 }
 
 impl Handler for Function {
@@ -135,15 +155,16 @@ impl Function {
             Err(report) => return failed(report),
         };
         let trace = invocation.trace.as_ref().map(ToString::to_string);
+        let around = Around { limits, trace, metrics: self.metrics };
         let contract = matches!(event, Event::Vault(_));
         let work = async {
             let config = compose::configuration(Deadline::after(limits.call)).await?;
             self.refuse_local(&config)?;
             run::ready(&config)?;
             match event {
-                Event::Direct(direct) => direct::act(&global(), config, limits, trace, direct).await,
-                Event::FourSteps(step) => four_steps::act(config, limits, trace, &step).await,
-                Event::Vault(step) => vault_steps::act(config, limits, trace, &step).await,
+                Event::Direct(direct) => direct::act(&global(), config, &around, direct).await,
+                Event::FourSteps(step) => four_steps::act(config, around, &step).await,
+                Event::Vault(step) => vault_steps::act(config, around, &step).await,
             }
         };
         match work.await {

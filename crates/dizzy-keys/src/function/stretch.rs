@@ -14,9 +14,13 @@ use dizzy_host::{
 };
 
 use crate::{
-    code::{Code, Port},
+    code::{Code, Exit, Port},
     compose::{Composer, FormatRule},
-    render::verify::{LoginResult, LoginRow},
+    metrics::Measured,
+    render::{
+        rotate::Outcome,
+        verify::{LoginResult, LoginRow},
+    },
     report::{NOTHING_DONE, Report},
     run::{
         self,
@@ -117,11 +121,26 @@ pub(super) async fn told<T>(
         };
         let what = format!("{}: generation {} is published and logs in", set.name, generation.unwrap_or_default());
         let rotation = register.as_ref().map(named);
+        let outcome = outcome(&result);
+        let rotated_at = register.as_ref().and_then(run::explain::rotated_at);
+        let measured = Measured::in_steps(&set.name, rotation.as_deref(), outcome, rotated_at);
+        composer.metrics().write(&measured, composer.clock().now());
         let about = About { set: &set.name, generation, rotation, error: result.as_ref().err(), what };
         notices.send(composer, event, about);
         notices.settle(composer).await;
     }
     result
+}
+
+/// How the rotation of a step has ended, as far as the step can tell.
+fn outcome<T>(result: &Result<T, Report>) -> Outcome {
+    match result.as_ref().err().map(Report::exit_code) {
+        None => Outcome::Rotated,
+        Some(Exit::Held) => Outcome::Held,
+        Some(Exit::NeedsHuman) => Outcome::Stuck,
+        Some(Exit::Unfinished) => Outcome::Unfinished,
+        Some(Exit::Done | Exit::Failed | Exit::Tampered | Exit::Usage) => Outcome::Failed,
+    }
 }
 
 /// The time and limits of a step's calls to a store.

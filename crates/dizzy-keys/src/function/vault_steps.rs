@@ -7,7 +7,7 @@
 use dizzy_engine::{Generation, Goal, Phase};
 use dizzy_host::{
     config::{Config, RotationSet},
-    driver::{Limits, Until},
+    driver::Until,
     port::{SecretStore, StoredVersion, VersionId},
     reference::Reference,
     register::{Document, phase_name},
@@ -16,7 +16,7 @@ use serde_json::json;
 use tracing::Span;
 
 use super::{
-    Answer,
+    Answer, Around,
     event::{VaultStep, VaultStepName},
     stretch::{self, bring, call, find, log_in_with, of_store, register, shown, value},
     time::of_a_step,
@@ -28,17 +28,12 @@ use crate::{
 };
 
 /// Does one step.
-pub(super) async fn act(
-    config: Config,
-    limits: Limits,
-    trace: Option<String>,
-    event: &VaultStep,
-) -> Result<Answer, Report> {
+pub(super) async fn act(config: Config, around: Around, event: &VaultStep) -> Result<Answer, Report> {
     let is = |reference: &Reference| matches!(reference, Reference::OciVault { ocid, .. } if *ocid == event.secret);
     let (set, secret) = find(&config, &event.secret, is)?;
     let (set, secret) = (set.clone(), secret.clone());
     Span::current().record("set", &set.name);
-    let composer = Composer::new(config).within(of_a_step(limits)).traced(trace);
+    let composer = Around { limits: of_a_step(around.limits), ..around }.composer(config);
     let store = composer.store(&set.name, &secret)?;
     let register = register(&composer, &set.name).await?;
     let rotation = Rotation { event, set: &set, secret: &secret, composer: &composer, store: &*store, register };

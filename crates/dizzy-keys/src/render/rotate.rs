@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dizzy_engine::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -56,6 +57,9 @@ pub struct RotateRow {
     pub generation: Option<u64>,
     /// The rotation: the name that its versions have in the stores; `None` if this run had none.
     pub rotation: Option<String>,
+    /// When the generation that is published was, if known; not shown.
+    #[serde(skip)]
+    pub rotated_at: Option<Timestamp>,
     /// How long it took, in milliseconds.
     pub ms: u64,
     /// How long a published credential did not log in, in milliseconds; 0 with alternating and rollover; `None` if not known.
@@ -131,6 +135,21 @@ impl Outcome {
         match self {
             Self::Failed | Self::Held | Self::Nothing | Self::Revoked | Self::Rotated => false,
             Self::RolledBack | Self::Stuck | Self::Unfinished => true,
+        }
+    }
+
+    /// The word of the JSON document, in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Nothing => "nothing",
+            Self::Revoked => "revoked",
+            Self::Rotated => "rotated",
+            Self::RolledBack => "rolled-back",
+            Self::Stuck => "stuck",
+            Self::Unfinished => "unfinished",
         }
     }
 

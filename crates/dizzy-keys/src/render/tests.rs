@@ -232,6 +232,7 @@ fn rotate_says_how_each_set_ended_and_exits_with_the_worst() {
         outcome,
         generation: Some(8),
         rotation: None,
+        rotated_at: None,
         ms: 1161,
         lockout_ms: Some(0),
         billable_calls: Some(5),

@@ -1,6 +1,6 @@
 //! From the driver's report to the three lines that a person reads: what happened, what is true, what to do next.
 
-use dizzy_engine::{Finish, Generation, Phase};
+use dizzy_engine::{Finish, Generation, Phase, Timestamp};
 use dizzy_host::{
     driver::{self, Halt, SessionsEnd, Target, Trouble, Verdict},
     port::{Kind, PortError, VersionName},
@@ -24,6 +24,7 @@ pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow 
         outcome: outcome(report),
         generation: published(report),
         rotation: rotation(report),
+        rotated_at: report.document.as_ref().and_then(rotated_at),
         ms,
         lockout_ms: lockout_ms(report),
         billable_calls: None,
@@ -31,6 +32,11 @@ pub(super) fn row(program: &str, report: &driver::Report, ms: u64) -> RotateRow 
         sessions: sessions(report),
         error: error(program, report).map(|error| revoke::remembered(report, error).exit(exit_of(report.verdict()))),
     }
+}
+
+/// When the last rotation came to its end.
+pub(crate) fn rotated_at(document: &Document) -> Option<Timestamp> {
+    document.rotated.map(Timestamp)
 }
 
 /// The exit code of a verdict.
@@ -51,6 +57,7 @@ pub(super) fn failed(set: &str, error: Report) -> RotateRow {
         outcome: if error.exit_code() == Exit::Held { Outcome::Held } else { Outcome::Failed },
         generation: None,
         rotation: None,
+        rotated_at: None,
         ms: 0,
         lockout_ms: None,
         billable_calls: None,
@@ -68,6 +75,7 @@ pub(super) fn stuck(program: &str, document: &Document) -> RotateRow {
         outcome: Outcome::Stuck,
         generation: Some(document.current),
         rotation: document.next.map(|next| VersionName::new(Generation(next), &document.register).to_string()),
+        rotated_at: rotated_at(document),
         working: known_to_work(document),
         ..failed(&document.set, error)
     }
@@ -81,7 +89,8 @@ pub(super) fn given_up(program: &str, document: &Document, failures: u32) -> Rot
     let state = format!("generation {} is published, as before; this run has changed nothing", document.current);
     let error = Report::new(Code::GivenUp, what, state);
     let hint = format!("{program} check {set} says what stops it; remove that, then {program} rotate {set}");
-    RotateRow { generation: Some(document.current), ..failed(set, error.hint(hint)) }
+    let (generation, rotated_at) = (Some(document.current), rotated_at(document));
+    RotateRow { generation, rotated_at, ..failed(set, error.hint(hint)) }
 }
 
 fn neither_on_nor_back(program: &str, set: &str, because: &str, state: String) -> Report {

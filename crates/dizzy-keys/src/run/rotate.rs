@@ -26,6 +26,7 @@ use crate::{
     code::{Code, Exit, Port},
     compose::{Composer, FormatRule},
     logging,
+    metrics::Measured,
     render::{
         progress::Progress,
         rotate::{Nothing, RecoverReport, RotateReport, RotateRow},
@@ -204,9 +205,13 @@ async fn by_schedule(shared: &Shared, name: &str) -> Result<Option<Assignment>, 
     let stored = journal.read(name, Deadline::after(composer.limits().call)).await.map_err(of_journal)?;
     let document = stored.map(|stored| Document::parse(&stored.bytes, name)).transpose();
     let document = document.map_err(|error| of_journal(driver::register_error(error)))?;
-    let (agenda, document) = (Agenda::of(set, document.as_ref(), composer.clock().now()), document.as_ref());
+    let now = composer.clock().now();
+    let (agenda, document) = (Agenda::of(set, document.as_ref(), now), document.as_ref());
     match (agenda, document) {
-        (Agenda::At(_) | Agenda::OnRequest | Agenda::Paused(_), _) => Ok(None),
+        (Agenda::At(_) | Agenda::OnRequest | Agenda::Paused(_), _) => {
+            composer.metrics().write(&Measured::at_rest(name, document.and_then(explain::rotated_at)), now);
+            Ok(None)
+        }
         (Agenda::Rotate { from, .. }, _) => Ok(Some(Assignment { goal: Goal::Rotate, from: Some(from), alarm: false })),
         (Agenda::Finish { due, alarm }, _) => {
             let goal = if due { Goal::Rotate } else { Goal::Recover };
@@ -255,11 +260,12 @@ fn ended(shared: &Shared, row: &RotateRow) {
     if let Some(rotation) = &row.rotation {
         Span::current().record("rotation", rotation);
     }
-    tracing::info!(set, outcome = ?row.outcome, code, ms = row.ms, "a set has ended");
+    tracing::info!(set, outcome = row.outcome.name(), code, ms = row.ms, "a set has ended");
     if row.error.as_ref().is_some_and(|error| error.exit_code() == Exit::NeedsHuman) {
         // What alarms are made on: docs/schedule.md names this message.
         tracing::error!(set, code, exit = Exit::NeedsHuman.number(), "a rotation set needs a human");
     }
+    shared.composer.metrics().write(&Measured::of(row), shared.composer.clock().now());
     if shared.several {
         shared.progress.ended(&row.line());
     }

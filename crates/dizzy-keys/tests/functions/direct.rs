@@ -9,7 +9,10 @@ use dizzy_sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{World, rotate};
+use crate::{
+    common::Told,
+    world::{World, rotate},
+};
 
 const TRACE_ID: &str = "5759e988bd862e3fe1be46a994272793";
 
@@ -56,9 +59,10 @@ fn commands_answer_with_the_documents_of_the_command_line() {
 
     // Every line of the log is one JSON object, those of a call carry its id, and there is no password among them.
     process.signal("KILL");
-    let log = process.told().err + &lambda.told();
-    let lines: Vec<Value> =
-        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let (functions, lambda) = (process.told(), lambda.ended());
+    assert_measured(&lambda, &functions);
+    let log = functions.err + &lambda.err;
+    let lines = objects(&log);
     let flat = |line: &Value| line.as_object().unwrap().values().all(|value| !value.is_object() && !value.is_array());
     assert!(lines.iter().all(flat), "{log}");
     let called: Vec<&Value> = lines.iter().filter(|line| line["call"] == "01ABC").collect();
@@ -76,6 +80,44 @@ fn commands_answer_with_the_documents_of_the_command_line() {
         }
     }
     assert!(!log.contains("canary"), "{log}");
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+}
+
+/// Metrics as each platform takes them: documents of the embedded format on standard output, lines of the log.
+fn assert_measured(lambda: &Told, functions: &Told) {
+    // A rotation, nothing to recover, a revoke, and a look at what is not due.
+    let documents = objects(&lambda.out);
+    let outcomes: Vec<&Value> = documents.iter().map(|document| &document["Outcome"]).collect();
+    assert_eq!(outcomes, [&json!("rotated"), &json!("nothing"), &json!("revoked"), &Value::Null], "{}", lambda.out);
+    for document in &documents {
+        let directives = document["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        assert!(document["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000, "{document}");
+        let names: Vec<&Value> = directives.iter().flat_map(|d| &d["Metrics"].as_array().unwrap()[..]).collect();
+        assert!(names.iter().all(|metric| document[metric["Name"].as_str().unwrap()].is_u64()), "{document}");
+        for directive in directives {
+            assert_eq!(directive["Namespace"], "dizzy-keys", "{document}");
+            let dimensions = directive["Dimensions"][0].as_array().unwrap();
+            let few = |name: &Value| ["Set", "Outcome"].contains(&name.as_str().unwrap());
+            assert!(dimensions.iter().all(few), "{document}");
+            assert!(dimensions.iter().all(|name| document[name.as_str().unwrap()].is_string()), "{document}");
+        }
+        assert_eq!(document["Set"], SET);
+        assert!(document["CredentialAge"].as_u64().unwrap() < 600, "{document}");
+    }
+    assert!(documents[0]["RotationDuration"].as_u64().unwrap() > 0, "{}", documents[0]);
+
+    assert_eq!(functions.out, "");
+    let lines: Vec<Value> = objects(&functions.err).into_iter().filter(|line| line["message"] == "a metric").collect();
+    let of = |name: &str| lines.iter().filter(|line| line["metric"] == name).collect::<Vec<_>>();
+    let [rotations] = of("rotations")[..] else { panic!("{lines:?}") };
+    assert_eq!(
+        (&rotations["value"], &rotations["set"], &rotations["outcome"]),
+        (&json!(1), &json!(SET), &json!("rotated"))
+    );
+    assert!(of("rotation_duration")[0]["value"].as_u64().unwrap() > 0 && of("credential_age").len() == 2, "{lines:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use dizzy_sandbox::{
 use dizzy_sandbox_oci::{KeyFormat, Rights, Settle};
 use serde_json::{Value, json};
 
-use crate::common::{Running, binary};
+use crate::common::{Running, Told, binary};
 
 pub(crate) const BUCKET: &str = "registers";
 const KEY: &str = "journal/orders.json";
@@ -162,10 +162,15 @@ impl Lambda {
 
     /// Ends it, and returns what it has said.
     pub(crate) fn told(self) -> String {
+        let told = self.ended();
+        told.out + &told.err
+    }
+
+    /// The same, by where it was said.
+    pub(crate) fn ended(self) -> Told {
         assert_eq!(self.api.breaches(), Vec::<String>::new());
         self.process.signal("KILL");
-        let told = self.process.told();
-        told.out + &told.err
+        self.process.told()
     }
 }
 
