@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use dizzy_host::port::{Certainty, Deadline, Kind, PortError};
+use dizzy_host::port::{Certainty, Cloud, Deadline, Kind, Mend, PortError, shell_word};
 
 /// Whether a call can change anything; decides what an unclear end means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -103,8 +103,12 @@ impl Call<'_> {
             WRONG_REGION_CODES.contains(&code) || status.is_client_error() && !UNCERTAIN_CODES.contains(&code);
         let error = if certain { self.refused(kind) } else { self.unclear(kind) };
         let error = error.with_code(code);
-        match hint {
+        let error = match hint {
             Some(hint) => error.with_hint(hint),
+            None => error,
+        };
+        match self.mend(code) {
+            Some(mend) => error.with_mend(mend),
             None => error,
         }
     }
@@ -204,6 +208,39 @@ impl Call<'_> {
                 (Kind::Other, Some(hint.to_owned()))
             }
             _ => (Kind::Other, None),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// The command that mends it, for codes that leave no doubt.
+    fn mend(&self, code: &str) -> Option<Mend> {
+        match code {
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "AuthorizationError"
+            | "UnauthorizedOperation"
+            | "NotAuthorized" => Some(Mend::Rights(Cloud::Aws)),
+            "ResourceNotFoundException" => {
+                let id = self.subject.strip_prefix("aws-sm:")?;
+                let id = shell_word(id.split_once('#').map_or(id, |(id, _)| id));
+                let command =
+                    format!("aws secretsmanager create-secret --name {id} --secret-string file://secret.json");
+                // A secret that is named by its ARN cannot be made under it.
+                (!id.starts_with("arn:")).then_some(Mend::Shell(command))
+            }
+            "ParameterNotFound" => {
+                let name = self.subject.strip_prefix("aws-ssm:")?;
+                let name = shell_word(name.split_once(':').map_or(name, |(name, _)| name));
+                let command =
+                    format!("aws ssm put-parameter --name {name} --type SecureString --value file://secret.txt");
+                Some(Mend::Shell(command))
+            }
+            "NoSuchBucket" => {
+                let bucket = self.subject.strip_prefix("s3://")?.split('/').next()?;
+                Some(Mend::Shell(format!("aws s3 mb {}", shell_word(&format!("s3://{bucket}")))))
+            }
+            _ => None,
         }
     }
 }

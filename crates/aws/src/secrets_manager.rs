@@ -15,7 +15,10 @@ use aws_sdk_secretsmanager::operation::{
 };
 use dizzy_engine::Generation;
 use dizzy_host::{
-    port::{Deadline, Kind, Labels, PortError, PortResult, SecretStore, StoredVersion, VersionId, VersionName},
+    port::{
+        Deadline, Kind, Labels, Mend, PortError, PortResult, SecretStore, StoredVersion, VersionId, VersionName,
+        shell_word,
+    },
     secret::SecretText,
 };
 use tokio::time::{Instant, sleep_until};
@@ -182,11 +185,9 @@ impl SecretsManagerStore {
     /// Why nothing may be written to this secret, if so.
     fn unusable(&self, call: &Call<'_>, secret: &DescribeSecretOutput, region: Option<&str>) -> Option<PortError> {
         if secret.deleted_date().is_some() {
-            let hint = format!(
-                "it is scheduled for deletion; to keep it: aws secretsmanager restore-secret --secret-id {}",
-                self.id
-            );
-            return Some(call.refused(Kind::NotFound).with_hint(hint));
+            let command = format!("aws secretsmanager restore-secret --secret-id {}", shell_word(&self.id));
+            let hint = format!("it is scheduled for deletion; to keep it: {command}");
+            return Some(call.refused(Kind::NotFound).with_hint(hint).with_mend(Mend::Shell(command)));
         }
         if let Some(service) = secret.owning_service().filter(|service| !service.is_empty()) {
             let hint =

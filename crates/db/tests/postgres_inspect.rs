@@ -45,8 +45,11 @@ async fn an_unprepared_database_lacks_the_fence() {
     let a = world.user("a", "a-0");
     let hint = the_error(&world.findings(&a, &["a"]).await, "fence is missing");
     world.server.psql(&hint).unwrap();
+    assert_eq!(world.findings(&a, &["a"]).await, Vec::new(), "the statements make all of it");
+    world.server.psql("REVOKE USAGE ON SCHEMA dizzy FROM a").unwrap();
     let hint = the_error(&world.findings(&a, &["a"]).await, "may not call");
     world.server.psql(&hint).unwrap();
+    world.server.psql("DELETE FROM dizzy.fence").unwrap();
     let hint = the_error(&world.findings(&a, &["a"]).await, "no row for a");
     world.server.psql(&hint).unwrap();
     assert_eq!(world.findings(&a, &["a"]).await, Vec::new());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use clap_complete::Shell;
-use dizzy_host::config::Shard;
+use dizzy_host::{config::Shard, port::shell_word};
 
 const AFTER_HELP: &str = "\
 A first rotation:
@@ -121,7 +121,8 @@ pub enum Command {
     /// Look at everything a rotation needs, and change nothing.
     ///
     /// Reaches every database, store and journal, verifies TLS, logs in with what is published, and looks at rights, fences,
-    /// expiries and the clock. Exit code 0 if a rotation could start, 1 if not.
+    /// expiries and the clock. It ends with a list of what is missing and what mends each: a command, a statement for an
+    /// administrator, keys of the configuration. Exit code 0 if a rotation could start, 1 if not.
     #[command(after_help = "Examples:\n  dizzy-keys check\n  dizzy-keys check orders --output json")]
     Check(Sets),
     /// Create what a set needs: the fence table, second users, grants.
@@ -690,7 +691,7 @@ impl Global {
         if config == DEFAULT_CONFIG {
             return "dizzy-keys".to_owned();
         }
-        format!("dizzy-keys --config {}", quoted(&config))
+        format!("dizzy-keys --config {}", shell_word(&config))
     }
 }
 
@@ -727,15 +728,6 @@ fn section(page: &mut String, command: &mut clap::Command, heading: &str) {
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
     page.push_str(&format!("\n{heading} {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
-}
-
-/// As a shell reads it back.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -802,7 +794,7 @@ mod tests {
         let invocation = |line: &str| parse(line).unwrap().global.invocation();
         assert_eq!(invocation("dizzy-keys --config ./dizzy-keys.toml status"), "dizzy-keys");
         assert_eq!(invocation("dizzy-keys --config /etc/dizzy.toml status"), "dizzy-keys --config /etc/dizzy.toml");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
+        assert_eq!(shell_word("it's here"), r"'it'\''s here'");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use dizzy_host::{
     config::ConfigError,
     document::DocumentError,
-    port::{Certainty, PortError},
+    port::{Certainty, Mend, PortError},
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
@@ -30,6 +30,7 @@ pub struct Report {
     what: String,
     state: String,
     hint: Option<String>,
+    mend: Option<Box<Mend>>,
     exit: Exit,
     /// Boxed, because errors are returned everywhere.
     about: Option<Box<About>>,
@@ -45,7 +46,8 @@ struct About {
 impl Report {
     /// An error: what happened, and what is true (which password works where, if passwords are concerned).
     pub fn new(code: Code, what: impl Into<String>, state: impl Into<String>) -> Self {
-        Self { code, what: what.into(), state: state.into(), hint: None, exit: code.exit(), about: None }
+        let (what, state, exit) = (what.into(), state.into(), code.exit());
+        Self { code, what, state, hint: None, mend: None, exit, about: None }
     }
 
     /// An error of a port at `place` (`orders/rds`, `aws-sm:prod/orders`); `state` is what the caller knows to be true.
@@ -53,6 +55,7 @@ impl Report {
         let code = Code::of_port(port, error);
         let mut report = Self::new(code, format!("{place}: {error}"), state);
         report.hint = error.hint.clone().or_else(|| code.usual_hint().map(str::to_owned));
+        report.mend = error.mend.clone().map(Box::new);
         report.exit = exit_of_port(code, error);
         if error.certainty == Certainty::Unknown {
             report.state.push_str("; the last change may have been made, or may still be made");
@@ -135,6 +138,12 @@ impl Report {
     #[must_use]
     pub fn next(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// What mends it, where that can be carried out as it is.
+    #[must_use]
+    pub fn mend(&self) -> Option<&Mend> {
+        self.mend.as_deref()
     }
 
     /// Writes it to standard error: as a log line where those are asked for, else in the form that goes with `output`.

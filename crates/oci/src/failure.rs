@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use dizzy_engine::Timestamp;
-use dizzy_host::port::{Certainty, Deadline, Kind, PortError};
+use dizzy_host::port::{Certainty, Cloud, Deadline, Kind, Mend, PortError};
 use dizzy_web::{Answer, Broken};
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -145,6 +145,12 @@ impl Call<'_> {
         let error = match hint {
             Some(hint) => error.with_hint(hint),
             None => error,
+        };
+        let is_about_rights = code.starts_with("NotAuthorized") || code.ends_with("NotFound") || kind == Kind::Denied;
+        let error = if is_about_rights && code != "NotAuthenticated" && kind != Kind::Exists {
+            error.with_mend(Mend::Rights(Cloud::Oci))
+        } else {
+            error
         };
         Failure { error, code: Some(code) }
     }

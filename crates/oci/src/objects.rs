@@ -87,7 +87,7 @@ impl ObjectStore for OciObjects {
         self.write(name, bytes, When::Unchanged(&Tag(expected.0.clone())), deadline).await.map_err(|error| {
             // What is not there is not in the expected state, with whichever code the service says so.
             let is_gone = error.code.as_deref().is_some_and(|code| code.starts_with("ObjectNotFound"));
-            if is_gone { PortError { kind: Kind::Conflict, hint: None, ..error } } else { error }
+            if is_gone { PortError { kind: Kind::Conflict, hint: None, mend: None, ..error } } else { error }
         })
     }
 

@@ -5,7 +5,7 @@
 //! it against the password at that moment, and not only the session's login, is unverified.
 //! A change commits by itself. So once it was sent, only the server's own "no" is a refusal.
 
-use dizzy_host::port::{Change, Deadline, FenceStamp, Kind, Login, PortError, PortResult};
+use dizzy_host::port::{Change, Deadline, FenceStamp, Kind, Login, Mend, PortError, PortResult};
 
 use crate::{
     account,
@@ -67,7 +67,9 @@ fn mend(error: PortError) -> PortError {
     if !matches!(error.kind, Kind::NotFound | Kind::Denied) {
         return error;
     }
-    PortError { kind: Kind::FenceMissing, ..error }.with_hint(
-        "run `dizzy-keys prepare`, which installs the procedure that ends a window; or wait until it has passed",
-    )
+    PortError { kind: Kind::FenceMissing, ..error }
+        .with_hint(
+            "run `dizzy-keys prepare`, which installs the procedure that ends a window; or wait until it has passed",
+        )
+        .with_mend(Mend::Prepare { sql: None })
 }

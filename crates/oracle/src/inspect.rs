@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use dizzy_host::port::{
-    Deadline, FenceStamp, Finding, Inspection, Kind, Login, PortResult, Rollover, Sessions, Severity,
+    Deadline, FenceStamp, Finding, Inspection, Kind, Login, Mend, PortResult, Rollover, Sessions, Severity,
 };
 
 use crate::{
@@ -131,48 +131,56 @@ fn cannot_restore(facts: &Facts) -> Option<&'static str> {
 struct Notes(Vec<Finding>);
 
 impl Notes {
-    fn error(&mut self, kind: Kind, what: impl Into<String>, hint: Option<String>) {
-        self.0.push(Finding { severity: Severity::Error, kind, what: what.into(), hint });
+    fn error(&mut self, kind: Kind, what: impl Into<String>, hint: impl Into<String>) {
+        let (what, hint) = (what.into(), Some(hint.into()));
+        self.0.push(Finding { severity: Severity::Error, kind, what, hint, mend: None });
     }
 
-    fn warning(&mut self, what: impl Into<String>, hint: impl Into<String>) {
+    /// An error that statements of an administrator mend.
+    fn mendable(&mut self, kind: Kind, what: impl Into<String>, sql: String) {
+        self.error(kind, what, sql.clone());
+        if let Some(last) = self.0.last_mut() {
+            last.mend = Some(Mend::Sql(sql));
+        }
+    }
+
+    fn warning(&mut self, what: impl Into<String>, hint: impl Into<String>, mend: Option<Mend>) {
         let (what, hint) = (what.into(), Some(hint.into()));
-        self.0.push(Finding { severity: Severity::Warning, kind: Kind::Other, what, hint });
+        self.0.push(Finding { severity: Severity::Warning, kind: Kind::Other, what, hint, mend });
     }
 }
 
 fn judge_account(notes: &mut Notes, user: &str, facts: &Facts) {
     let (account, quoted) = (&facts.account, identifier(user));
     if facts.role == Role::Standby {
-        notes.error(Kind::ReadOnly, "the database is a standby", Some("connect to the primary database".into()));
+        notes.error(Kind::ReadOnly, "the database is a standby", "connect to the primary database");
     }
     if account.locked() {
-        notes.error(
-            Kind::Locked,
-            format!("the user {user} is locked"),
-            Some(format!("ALTER USER {quoted} ACCOUNT UNLOCK;")),
-        );
+        let sql = format!("ALTER USER {quoted} ACCOUNT UNLOCK;");
+        notes.mendable(Kind::Locked, format!("the user {user} is locked"), sql);
     }
     if account.expired() {
-        let hint = "have an administrator set a password for the user, and publish it".to_owned();
-        notes.error(Kind::Expired, format!("the password of {user} has expired"), Some(hint));
+        let hint = "have an administrator set a password for the user, and publish it";
+        notes.error(Kind::Expired, format!("the password of {user} has expired"), hint);
     } else if account.in_grace() {
         notes.warning(
             format!("the password of {user} has expired and logs in during its grace time only"),
             "rotate the set",
+            None,
         );
     } else if let Some(left) = account.expires_in_ms.filter(|left| *left < EXPIRY_WARNING_MS) {
         notes.warning(
             format!("the password of {user} expires in {} days", left / MS_PER_DAY),
             "rotate the set before that",
+            None,
         );
     }
     // With it, the user's own changes would not need the old password, and it could change everybody's.
     if facts.may_alter_users {
-        notes.error(
+        notes.mendable(
             Kind::Denied,
             format!("the user {user} holds ALTER USER, so it can change every user's password, and its own without the old one"),
-            Some(format!("REVOKE ALTER USER FROM {quoted};")),
+            format!("REVOKE ALTER USER FROM {quoted};"),
         );
     }
     if account.in_rollover() {
@@ -182,13 +190,14 @@ fn judge_account(notes: &mut Notes, user: &str, facts: &Facts) {
                 true => "it is ended before the next change, or passes by itself",
                 false => "wait until it has passed, or run `dizzy-keys prepare`, which installs what ends it",
             },
+            (!facts.can_end_window).then_some(Mend::Prepare { sql: None }),
         );
     }
     if matches!(facts.profile.failed_logins, Limit::Value(allowed) if allowed <= f64::from(OUR_WRONG_LOGINS)) {
         notes.error(
             Kind::Policy,
             format!("the profile of {user} locks it after {OUR_WRONG_LOGINS} wrong logins or fewer; as many may be needed to find out where a rotation stands"),
-            Some("set FAILED_LOGIN_ATTEMPTS of the user's profile to ten, the default".to_owned()),
+            "set FAILED_LOGIN_ATTEMPTS of the user's profile to ten, the default (its name: SELECT PROFILE FROM DBA_USERS)",
         );
     }
 }

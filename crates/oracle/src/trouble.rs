@@ -113,7 +113,8 @@ impl Trouble {
 
     fn report(self, certainty: Certainty, what: &str) -> PortError {
         let Meaning { kind, words, ora, hint } = self.meaning();
-        let mut error = PortError { certainty, kind, code: None, what: format!("{what}: {words}"), hint: None };
+        let mut error =
+            PortError { certainty, kind, code: None, what: format!("{what}: {words}"), hint: None, mend: None };
         error.code = ora.filter(|code| *code != 0).map(|code| format!("ORA-{code:05}"));
         error.hint = hint.map(ToOwned::to_owned);
         error

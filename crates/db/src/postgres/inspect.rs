@@ -2,7 +2,7 @@
 //! statement that mends it. And: who is using a user at the moment.
 
 use dizzy_host::port::{
-    Deadline, FenceStamp, FenceState, Finding, Inspection, Kind, Login, PortResult, Sessions, Severity,
+    Deadline, FenceStamp, FenceState, Finding, Inspection, Kind, Login, Mend, PortResult, Sessions, Severity,
 };
 
 use super::{
@@ -34,18 +34,18 @@ pub(super) async fn inspect(
     let survey = asked(survey::survey(&mut session, users, deadline).await, &what)?;
     let mut notes = Notes::default();
     if survey.recovery.is() {
-        notes.error(Kind::ReadOnly, "the server is a standby", Some("set `host` to the writer".into()));
+        notes.error(Kind::ReadOnly, "the server is a standby", Advice::Words("set `host` to the writer"));
     } else if survey.read_only.is() {
         notes.error(
             Kind::ReadOnly,
             "the server takes no writes (default_transaction_read_only)",
-            Some("wait until whoever turned that on turns it off, or set `host` to the writer".into()),
+            Advice::Words("wait until whoever turned that on turns it off, or set `host` to the writer"),
         );
     }
     for user in &survey.users {
-        judge_user(&mut notes, user);
+        judge_user(&mut notes, user, &target.dbname);
     }
-    let callable = judge_fence(&mut notes, &survey, users);
+    let callable = judge_fence(&mut notes, &survey, users, stamp.set);
     let mut fences = Vec::new();
     if callable.contains(&login.user.to_owned()) {
         let answer = asked(session.batch(&survey::rows_by_function(stamp.set), deadline).await, &what)?;
@@ -115,22 +115,45 @@ fn client(row: &[Option<String>]) -> String {
 struct Notes(Vec<Finding>);
 
 impl Notes {
-    fn error(&mut self, kind: Kind, what: impl Into<String>, hint: Option<String>) {
-        self.0.push(Finding { severity: Severity::Error, kind, what: what.into(), hint });
+    fn error(&mut self, kind: Kind, what: impl Into<String>, advice: Advice) {
+        self.note(Severity::Error, kind, what.into(), advice);
     }
 
-    fn warning(&mut self, what: impl Into<String>, hint: Option<String>) {
-        self.0.push(Finding { severity: Severity::Warning, kind: Kind::Other, what: what.into(), hint });
+    fn warning(&mut self, what: impl Into<String>, advice: Advice) {
+        self.note(Severity::Warning, Kind::Other, what.into(), advice);
+    }
+
+    fn note(&mut self, severity: Severity, kind: Kind, what: String, advice: Advice) {
+        let (hint, mend) = match advice {
+            Advice::None => (None, None),
+            Advice::Words(words) => (Some(words.to_owned()), None),
+            Advice::Sql(sql) => (Some(sql.clone()), Some(Mend::Sql(sql))),
+            Advice::Prepare(sql) => (Some(sql.clone()), Some(Mend::Prepare { sql: Some(sql) })),
+            Advice::PrepareOnly(words) => (Some(words.to_owned()), Some(Mend::Prepare { sql: None })),
+        };
+        self.0.push(Finding { severity, kind, what, hint, mend });
     }
 }
 
-fn judge_user(notes: &mut Notes, user: &UserFacts) {
+/// What to do about a finding.
+enum Advice {
+    None,
+    /// `prepare` does what these statements do.
+    Prepare(String),
+    /// Only `prepare` does it.
+    PrepareOnly(&'static str),
+    /// Statements that `prepare` never runs.
+    Sql(String),
+    Words(&'static str),
+}
+
+fn judge_user(notes: &mut Notes, user: &UserFacts, dbname: &str) {
     let (name, quoted) = (&user.name, identifier(&user.name));
     let Some(role) = &user.role else {
         notes.error(
             Kind::NotFound,
             format!("the user {name} does not exist"),
-            Some("run `dizzy-keys prepare`, or create it".into()),
+            Advice::PrepareOnly("run `dizzy-keys prepare`, which creates it and publishes its password"),
         );
         return;
     };
@@ -138,43 +161,43 @@ fn judge_user(notes: &mut Notes, user: &UserFacts) {
         notes.error(
             Kind::Locked,
             format!("the user {name} may not log in"),
-            Some(format!("ALTER ROLE {quoted} LOGIN;")),
+            Advice::Sql(format!("ALTER ROLE {quoted} LOGIN;")),
         );
     }
     if !role.can_connect.is() {
         notes.error(
             Kind::Denied,
             format!("the user {name} may not connect to this database"),
-            Some(format!("GRANT CONNECT ON DATABASE ... TO {quoted};")),
+            Advice::Sql(format!("GRANT CONNECT ON DATABASE {} TO {quoted};", identifier(dbname))),
         );
     }
     if role.rds_iam.is() {
         notes.error(Kind::Denied,
             format!("the user {name} is a member of rds_iam, so Amazon RDS lets it in with IAM tokens only, not with a password"),
-            Some(format!("REVOKE rds_iam FROM {quoted};")),
+            Advice::Sql(format!("REVOKE rds_iam FROM {quoted};")),
         );
     }
     judge_expiry(notes, name, role);
     if role.superuser.is() {
         notes.warning(
             format!("the user {name} is a superuser; it passes every check that the fence rests on"),
-            Some(format!("ALTER ROLE {quoted} NOSUPERUSER;")),
+            Advice::Sql(format!("ALTER ROLE {quoted} NOSUPERUSER;")),
         );
     } else if role.rds_superuser.is() {
         notes.warning(
             format!("the user {name} is a member of rds_superuser"),
-            Some(format!("REVOKE rds_superuser FROM {quoted};")),
+            Advice::Sql(format!("REVOKE rds_superuser FROM {quoted};")),
         );
     } else if role.create_role.is() {
         notes.warning(
             format!("the user {name} may create and change roles, other users' passwords included"),
-            Some(format!("ALTER ROLE {quoted} NOCREATEROLE;")),
+            Advice::Sql(format!("ALTER ROLE {quoted} NOCREATEROLE;")),
         );
     }
 }
 
 fn judge_expiry(notes: &mut Notes, name: &str, role: &RoleFacts) {
-    let mend = || Some(format!("ALTER ROLE {} VALID UNTIL 'infinity';", identifier(name)));
+    let mend = || Advice::Sql(format!("ALTER ROLE {} VALID UNTIL 'infinity';", identifier(name)));
     match role.days_left {
         // The server answers a login with the same code as for a wrong password.
         Some(days) if days < 0 => {
@@ -195,21 +218,17 @@ fn judge_expiry(notes: &mut Notes, name: &str, role: &RoleFacts) {
 }
 
 /// Judges schema, functions and rights; tells which users can call the fence.
-fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String> {
+fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str], set: &str) -> Vec<String> {
     let fence = &survey.fence;
     if !fence.schema.is() || !fence.table.is() || fence.functions.is_empty() {
-        notes.error(
-            Kind::FenceMissing,
-            "the fence is missing",
-            Some(format!("{}{}{}", fence::schema_sql(), fence::table_sql(), fence::functions_sql())),
-        );
+        notes.error(Kind::FenceMissing, "the fence is missing", Advice::Prepare(whole_fence(survey, set, users)));
         return Vec::new();
     }
     if let Some(owner) = fence.owners.iter().find(|owner| users.contains(&owner.as_str())) {
         notes.error(
             Kind::Denied,
             format!("the fence belongs to {owner}, a user that it is to hold back"),
-            Some("let an administrator own the schema dizzy and what is in it".into()),
+            Advice::Words("let an administrator own the schema dizzy and what is in it"),
         );
     }
     if !functions_are_current(survey) {
@@ -219,13 +238,13 @@ fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String
             notes.error(
                 Kind::NewerVersion,
                 "the fence was made by a newer version of dizzy-keys",
-                Some("use that version".into()),
+                Advice::Words("use that version"),
             );
         } else {
             notes.error(
                 Kind::FenceMissing,
                 "the fence's functions are not those that this version installs",
-                Some(fence::functions_sql()),
+                Advice::Prepare(fence::functions_sql()),
             );
         }
         return Vec::new();
@@ -239,12 +258,21 @@ fn judge_fence(notes: &mut Notes, survey: &Survey, users: &[&str]) -> Vec<String
             Some(_) => notes.error(
                 Kind::FenceMissing,
                 format!("the user {} may not call the fence's functions", user.name),
-                Some(fence::grants_sql(&[user.name.as_str()])),
+                Advice::Prepare(fence::grants_sql(&[user.name.as_str()])),
             ),
             None => {}
         }
     }
     callable
+}
+
+/// Everything of the fence, for the users that are there.
+fn whole_fence(survey: &Survey, set: &str, users: &[&str]) -> String {
+    let there = survey.users.iter().filter(|user| user.role.is_some()).map(|user| user.name.as_str());
+    let there = there.collect::<Vec<_>>();
+    let grants = if there.is_empty() { String::new() } else { fence::grants_sql(&there) };
+    let made = fence::schema_sql() + &fence::table_sql() + &fence::functions_sql();
+    made + &fence::rows_sql(set, users) + &grants
 }
 
 /// Judges the rows that the user of the session may see.
@@ -260,7 +288,7 @@ fn judge_rows(
         if set != stamp.set {
             notes.warning(
                 format!("the user {role} also belongs to the set {set} in this database"),
-                Some("a user belongs to one set only".into()),
+                Advice::Words("a user belongs to one set only"),
             );
         } else if users.contains(&role.as_str()) {
             fences.push((role.clone(), fence::state(columns)?));
@@ -272,18 +300,18 @@ fn judge_rows(
                 Kind::FenceMissing,
                 format!("the fence has no row for {user}, or it cannot be seen"),
                 // Who has no row of its own sees none of the others: the statement is for all, and leaves those that are there.
-                Some(fence::rows_sql(stamp.set, users)),
+                Advice::Prepare(fence::rows_sql(stamp.set, users)),
             ),
             Some((_, state)) if !state.register.is_empty() && state.register != stamp.register => notes.error(
                 Kind::ForeignRegister,
                 format!("the fence row of {user} belongs to the register of another installation"),
-                Some(
-                    "one set is rotated from one journal: use that installation's, or restore the journal if it was lost".into(),
+                Advice::Words(
+                    "one set is rotated from one journal: use that installation's, or restore the journal if it was lost",
                 ),
             ),
             Some((_, state)) if state.epoch > stamp.epoch => notes.warning(
                 format!("the fence row of {user} is at epoch {}, the register is older", state.epoch.0),
-                Some("a rotation may be under way elsewhere, or the register was restored from a copy".into()),
+                Advice::Words("a rotation may be under way elsewhere, or the register was restored from a copy"),
             ),
             Some(_) => {}
         }
@@ -302,30 +330,31 @@ fn judge_pair(notes: &mut Notes, first: &str, second: &str, pair: &PairFacts) {
     if first_owns + first_granted > 0 && !second_reaches.is() {
         notes.warning(
             format!("{second} does not reach what {first} has here: {first_owns} objects and {first_granted} rights"),
-            Some(format!("GRANT {a} TO {b};")),
+            Advice::Prepare(format!("GRANT {a} TO {b};")),
         );
     } else if !second_later.is() {
         notes.warning(
             format!("{second} will not reach what {first} creates"),
-            Some(format!("GRANT {} TO {b};", identifier(owner))),
+            Advice::Prepare(format!("GRANT {} TO {b};", identifier(owner))),
         );
     }
     if second_owns > 0 && !first_reaches.is() {
         notes.warning(
             format!("{first} does not reach the {second_owns} objects that {second} owns here"),
-            Some(format!("REASSIGN OWNED BY {b} TO {};", identifier(owner))),
+            Advice::Sql(format!("REASSIGN OWNED BY {b} TO {};", identifier(owner))),
         );
     }
     if second_granted > 0 && !first_reaches.is() && pair.acts_as[0] != pair.acts_as[1] {
         notes.warning(
             format!("{first} may lack some of the {second_granted} rights that {second} was granted here"),
-            None,
+            Advice::None,
         );
     }
     if !first_later.is() {
+        let settles = format!("ALTER ROLE {b} SET role = {};", literal(owner));
         notes.warning(
             format!("{first} will not reach what {second} creates"),
-            Some(format!("ALTER ROLE {b} SET role = {};", literal(owner))),
+            if pair.second_is_plain.is() { Advice::Prepare(settles) } else { Advice::Sql(settles) },
         );
     }
 }

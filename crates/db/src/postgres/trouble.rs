@@ -124,6 +124,7 @@ impl Trouble {
             code: None,
             what: format!("{what}: {detail}"),
             hint: hint.map(ToOwned::to_owned),
+            mend: None,
         };
         if let Self::Server(says) = self {
             error.code = Some(says.code.clone());

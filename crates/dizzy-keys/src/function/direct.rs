@@ -21,7 +21,7 @@ pub(super) async fn act(global: &Global, config: Config, around: &Around, direct
     let composer = around.composer(config);
     match direct.action {
         Action::Check => {
-            let report = run::check::report(&composer, &names).await;
+            let report = run::check::report(&composer, &names, super::stretch::PROGRAM).await;
             judged(&report, report.verdict())
         }
         Action::Plan => {

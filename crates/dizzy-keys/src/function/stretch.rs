@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The program, in hints.
-const PROGRAM: &str = "dizzy-keys";
+pub(super) const PROGRAM: &str = "dizzy-keys";
 
 /// The set that publishes in a secret, and the secret's reference.
 pub(super) fn find<'c>(

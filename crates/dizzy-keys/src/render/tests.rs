@@ -3,7 +3,7 @@
 use dizzy_engine::Timestamp;
 
 use super::{
-    check::{CheckItem, CheckReport, CheckedSet, Level},
+    check::{Action, CheckItem, CheckReport, CheckedSet, Level, Step},
     moment::Moment,
     plan::{Lockout, PlanView, PlannedDatabase, PlannedStep, Undo},
     prepare::{PrepareReport, PrepareRow, PrepareScript, PrepareState},
@@ -165,29 +165,34 @@ fn check_lists_everything_and_counts_what_stops() {
         what: what.to_owned(),
         hint: hint.map(str::to_owned),
         code,
+        steps: Vec::new(),
     };
+    let does =
+        |action, text: &str, item: CheckItem| CheckItem { steps: vec![Step { action, text: text.to_owned() }], ..item };
+    let prepare = "dizzy-keys prepare orders";
+    let valid = "ALTER ROLE \"orders_b\" VALID UNTIL 'infinity';";
+    let fence = item(Level::Error, "rds", "the fence is missing", Some("CREATE SCHEMA ..."), Some("DK-207"));
+    let user = item(Level::Error, "rds", "the user orders_b does not exist", Some("run prepare"), Some("DK-214"));
+    let register = item(Level::Note, "register", "there is none yet", None, None);
     let items = vec![
         item(Level::Ok, "journal", "file:./dizzy-state can be read and written", None, None),
         item(Level::Note, "rds", "PostgreSQL 15.4", None, None),
-        item(
-            Level::Warning,
-            "rds",
-            "orders_b expires in 3d",
-            Some("ALTER ROLE \"orders_b\" VALID UNTIL 'infinity';"),
-            None,
-        ),
-        item(
-            Level::Error,
-            "rds",
-            "the fence is missing",
-            Some("dizzy-keys prepare orders\nor --print-sql"),
-            Some("DK-207"),
-        ),
+        does(Action::Sql, valid, item(Level::Warning, "rds", "orders_b expires in 3d", Some(valid), None)),
+        does(Action::Run, prepare, register),
+        does(Action::Run, prepare, user),
+        does(Action::Run, prepare, fence),
     ];
-    let mut report = CheckReport { sets: vec![CheckedSet { set: "orders".to_owned(), items }] };
+    let mut report =
+        CheckReport { sets: vec![CheckedSet { set: "orders".to_owned(), items }], program: "dizzy-keys".to_owned() };
+    // One command mends three things, and stands first because one of them is an error.
+    let list = report.checklist();
+    assert_eq!(
+        list.iter().map(|task| (task.level, task.mends.len())).collect::<Vec<_>>(),
+        [(Level::Error, 3), (Level::Warning, 1)]
+    );
     assert!(!report.passes());
     let failed = report.conclude(Output::Json).unwrap_err();
-    assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("DK-508: 1 error in orders", Exit::Failed));
+    assert_eq!((failed.to_string().as_str(), failed.exit_code()), ("DK-508: 2 errors in orders", Exit::Failed));
     insta::assert_snapshot!("check_text", text(&report));
     insta::assert_snapshot!("check_json", json(&report));
     report.sets[0].items.truncate(3);

@@ -8,27 +8,19 @@ use crate::{
     report::{NOTHING_DONE, Report},
 };
 
-/// As [`confirm`], and never for a script: whoever asks for JSON cannot be asked.
-///
-/// # Errors
-/// As [`confirm`].
-pub(super) fn confirm_by_person(global: &Global, question: &str) -> Result<(), Report> {
-    if global.output == Output::Json && !global.yes {
-        let what = "this command asks before it changes something, and --output json leaves nobody to ask";
-        return Err(Report::new(Code::Confirmation, what, NOTHING_DONE).hint("add --yes to answer yes"));
-    }
-    confirm(global, question)
-}
-
 /// Asks `question` on the terminal, unless `--yes` answers it.
 ///
 /// # Errors
-/// [`Code::Confirmation`] if the answer is no, or if there is no terminal to ask on.
+/// [`Code::Confirmation`] if the answer is no, if there is no terminal to ask on, or if the output is JSON: that is for a script, also where
+/// the script has a terminal.
 pub(super) fn confirm(global: &Global, question: &str) -> Result<(), Report> {
     if global.yes {
         return Ok(());
     }
     let refused = |what: &str| Report::new(Code::Confirmation, what, NOTHING_DONE).hint("add --yes to answer yes");
+    if global.output == Output::Json {
+        return Err(refused("this command asks before it changes something, and --output json leaves nobody to ask"));
+    }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(refused("this command asks before it changes something, and there is no terminal to ask on"));
     }

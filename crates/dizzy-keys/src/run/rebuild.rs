@@ -6,7 +6,7 @@ use dizzy_host::{
 };
 
 use super::{
-    confirm::confirm_by_person,
+    confirm::confirm,
     explain, rotate,
     with_set::{block_on, composer},
 };
@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, args: &Recover) -> Result<Exit, Report> {
         let rows = proposals.iter().map(|(_, proposal)| row(proposal)).collect();
         let report = RebuildReport { sets: rows };
         render::show(global.output, &report)?;
-        confirm_by_person(global, &report.question())?;
+        confirm(global, &report.question())?;
         let mut unfinished = Vec::new();
         for (name, proposal) in proposals {
             let is_under_way = proposal.is_under_way();

@@ -4,7 +4,7 @@ use dizzy_engine::Phase;
 use dizzy_host::driver::{BreakGlass, Drift, NotRepaired, OpenSet, Reconcile};
 
 use super::{
-    confirm::confirm_by_person,
+    confirm::confirm,
     explain,
     with_set::{block_on, composer},
 };
@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, args: &Arguments) -> Result<Exit, Report> {
         if global.output == crate::args::Output::Text {
             render::show(global.output, &report)?;
         }
-        confirm_by_person(global, "Repair it?")?;
+        confirm(global, "Repair it?")?;
         for (set, drift) in open.iter().zip(&drifts).filter(|(_, drift)| !drift.repairs.is_empty()) {
             let state = "what was done is done by compare-and-swap, and nothing was overwritten; running it again finds what is left";
             let mended = Reconcile::new(set, composer.limits(), break_glass).mend(drift).await;

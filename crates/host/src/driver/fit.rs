@@ -9,22 +9,22 @@ use dizzy_engine::Strategy;
 use super::{NOT_UNDOABLE, Undo};
 use crate::{
     config::{Database, RotationSet, Rule},
-    port::{Inspection, Kind, PortError},
+    port::{Inspection, Kind, Mend, PortError},
 };
 
 /// Why a rotation must not begin on this database; `None` if it may.
 #[must_use]
 pub fn objection(set: &RotationSet, database: &Database, undo: Undo, inspection: &Inspection) -> Option<PortError> {
-    let strategy = strategy(database, inspection);
+    let strategy = strategy(set, database, inspection);
     // A leaked password is worse than a rotation that can only go forward, and than one that comes early.
     if undo == Undo::Revoking {
         return strategy;
     }
-    strategy.or_else(|| way_back(database, undo, inspection)).or_else(|| age(database, &set.schedule.rule, inspection))
+    strategy.or_else(|| way_back(database, undo, inspection)).or_else(|| age(set, database, inspection))
 }
 
 /// Gradual rollover is what `rollover` rests on, and what makes a `single` user's old password go on working.
-fn strategy(database: &Database, inspection: &Inspection) -> Option<PortError> {
+fn strategy(set: &RotationSet, database: &Database, inspection: &Inspection) -> Option<PortError> {
     let user = database.users.first().map_or("", String::as_str);
     let (what, hint) = match (database.strategy, inspection.rollover) {
         (Strategy::Alternating, _) | (Strategy::Single, None) | (Strategy::Rollover, Some(_)) => return None,
@@ -37,7 +37,12 @@ fn strategy(database: &Database, inspection: &Inspection) -> Option<PortError> {
             "give the user a profile with PASSWORD_ROLLOVER_TIME, for example 1 (day), or use another strategy",
         ),
     };
-    Some(PortError::refused(Kind::Denied, what).with_hint(hint))
+    let error = PortError::refused(Kind::Denied, what).with_hint(hint);
+    if database.strategy == Strategy::Rollover {
+        return Some(error);
+    }
+    let header = format!("[sets.{}.databases.{}]", set.name, database.name);
+    Some(error.with_mend(Mend::Setting(format!("{header}\nstrategy = \"rollover\""))))
 }
 
 /// What could not be taken back is begun only if that was accepted.
@@ -52,8 +57,9 @@ fn way_back(database: &Database, undo: Undo, inspection: &Inspection) -> Option<
 }
 
 /// With two users that take turns, a password is in use for two intervals before it changes (rulings §4.3).
-fn age(database: &Database, rule: &Rule, inspection: &Inspection) -> Option<PortError> {
-    let (Strategy::Alternating, Some(life), Rule::Every(every)) = (database.strategy, inspection.password_life, rule)
+fn age(set: &RotationSet, database: &Database, inspection: &Inspection) -> Option<PortError> {
+    let (Strategy::Alternating, Some(life), Rule::Every(every)) =
+        (database.strategy, inspection.password_life, &set.schedule.rule)
     else {
         return None;
     };
@@ -68,5 +74,11 @@ fn age(database: &Database, rule: &Rule, inspection: &Inspection) -> Option<Port
         days(life)
     );
     let hint = "make `every` at most half of the profile's PASSWORD_LIFE_TIME";
-    Some(PortError::refused(Kind::Policy, what).with_hint(hint))
+    let error = PortError::refused(Kind::Policy, what).with_hint(hint);
+    let half_h = life.as_secs() / 2 / 3600;
+    if half_h == 0 {
+        return Some(error);
+    }
+    let half = if half_h % 24 == 0 { format!("{}d", half_h / 24) } else { format!("{half_h}h") };
+    Some(error.with_mend(Mend::Setting(format!("[sets.{}]\nevery = \"{half}\"", set.name))))
 }

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     port::{
-        Change, Database, Deadline, FenceStamp, FenceState, Finding, Inspection, Kind, Login, PortError, PortResult,
-        PrepareStep, Sessions, Severity, Vote,
+        Change, Database, Deadline, FenceStamp, FenceState, Finding, Inspection, Kind, Login, Mend, PortError,
+        PortResult, PrepareStep, Sessions, Severity, Vote,
     },
     secret::Password,
 };
@@ -300,6 +300,7 @@ impl Database for MemoryDatabase {
                     kind: Kind::FenceMissing,
                     what: format!("{}: {user} has no fence row", self.name),
                     hint: Some("run dizzy-keys prepare".to_owned()),
+                    mend: Some(Mend::Prepare { sql: None }),
                 }),
             }
         }

@@ -8,7 +8,7 @@ use core::time::Duration;
 use async_trait::async_trait;
 use dizzy_engine::{Capability, Epoch, Generation};
 
-use super::{Deadline, Kind, PortError, PortResult};
+use super::{Deadline, Kind, Mend, PortError, PortResult};
 use crate::secret::Password;
 
 /// Who logs in, with what.
@@ -91,6 +91,8 @@ pub struct Finding {
     pub what: String,
     /// What to do, for example the statement that mends it.
     pub hint: Option<String>,
+    /// The same as text that can be carried out as it is, where there is one.
+    pub mend: Option<Mend>,
 }
 
 /// What an inspection saw, without changing anything.

@@ -8,6 +8,7 @@
 mod clock;
 mod database;
 mod journal;
+mod mend;
 mod objects;
 mod receiver;
 mod reference;
@@ -22,6 +23,7 @@ pub use database::{
     Severity, Vote,
 };
 pub use journal::{Journal, Stored, Tag};
+pub use mend::{Cloud, Mend, shell_word};
 pub use objects::{
     Etag, MAX_NAME, MAX_PREFIX, Object, ObjectEntry, ObjectPage, ObjectStore, ObjectVersion, PAGE, VersionKind,
     VersionMark, VersionPage, Versions, Written, check_name,
@@ -169,17 +171,19 @@ pub struct PortError {
     pub what: String,
     /// What to do next (a statement to run, a setting to change), in our words.
     pub hint: Option<String>,
+    /// The same as text that can be carried out as it is, where there is one.
+    pub mend: Option<Mend>,
 }
 
 impl PortError {
     /// An error after which nothing was changed.
     pub fn refused(kind: Kind, what: impl Into<String>) -> Self {
-        Self { certainty: Certainty::Refused, kind, code: None, what: what.into(), hint: None }
+        Self { certainty: Certainty::Refused, kind, code: None, what: what.into(), hint: None, mend: None }
     }
 
     /// An error after which the change may have been made.
     pub fn unknown(kind: Kind, what: impl Into<String>) -> Self {
-        Self { certainty: Certainty::Unknown, kind, code: None, what: what.into(), hint: None }
+        Self { certainty: Certainty::Unknown, kind, code: None, what: what.into(), hint: None, mend: None }
     }
 
     /// Adds the other side's own error code.
@@ -193,6 +197,13 @@ impl PortError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what mends it.
+    #[must_use]
+    pub fn with_mend(mut self, mend: Mend) -> Self {
+        self.mend = Some(mend);
         self
     }
 }

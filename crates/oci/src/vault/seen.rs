@@ -1,6 +1,6 @@
 //! A look at a secret: its versions, what they mean to us, and whether a rotation can be begun.
 
-use dizzy_host::port::{Kind, Labels, PortError, PortResult, VersionId, VersionName};
+use dizzy_host::port::{Kind, Labels, Mend, PortError, PortResult, VersionId, VersionName};
 
 use super::model::{RELEASED, Secret, Stage, Version};
 use crate::failure::Call;
@@ -65,11 +65,13 @@ impl Seen {
             (None, _) => Kind::Conflict,
         };
         let what = format!("{}: its version {} is PENDING and not ours", call.what(), pending.id());
-        Err(PortError::refused(kind, what).with_hint(format!(
-            "somebody else may be rotating this secret; if not, put a version over it that says so: oci vault secret \
-             update-base64 --secret-id {ocid} --secret-content-stage PENDING --secret-content-name {RELEASED}-1 \
-             --secret-content-content e30="
-        )))
+        let command = format!(
+            "oci vault secret update-base64 --secret-id {ocid} --secret-content-stage PENDING --secret-content-name \
+             {RELEASED}-1 --secret-content-content e30="
+        );
+        let hint =
+            format!("somebody else may be rotating this secret; if not, put a version over it that says so: {command}");
+        Err(PortError::refused(kind, what).with_hint(hint).with_mend(Mend::Shell(command)))
     }
 
     fn staged(&self, stage: Stage) -> Option<&Version> {

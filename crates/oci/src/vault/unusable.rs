@@ -1,6 +1,6 @@
 //! Why a secret or a version cannot be worked with: the cases that Vault's answers do not tell apart, and what to do about each.
 
-use dizzy_host::port::{Deadline, Kind, PortError};
+use dizzy_host::port::{Cloud, Deadline, Kind, Mend, PortError};
 
 use super::{
     OciVaultStore,
@@ -15,11 +15,9 @@ impl OciVaultStore {
     pub(super) fn unusable(&self, call: &Call<'_>, secret: &Secret) -> Option<PortError> {
         match secret.state() {
             State::Leaving => {
-                let hint = format!(
-                    "it is scheduled for deletion; to keep it: oci vault secret cancel-secret-deletion --secret-id {}",
-                    self.ocid
-                );
-                return Some(call.refused(Kind::NotFound).with_hint(hint));
+                let command = format!("oci vault secret cancel-secret-deletion --secret-id {}", self.ocid);
+                let hint = format!("it is scheduled for deletion; to keep it: {command}");
+                return Some(call.refused(Kind::NotFound).with_hint(hint).with_mend(Mend::Shell(command)));
             }
             State::Stuck => {
                 return Some(call.refused(Kind::Other).with_hint(
@@ -72,6 +70,6 @@ impl OciVaultStore {
             }
         }
         let hint = format!("it is there, but cannot be read: a policy must allow to {} on it", call.right);
-        PortError { code: error.code, ..call.refused(Kind::Denied).with_hint(hint) }
+        PortError { code: error.code, ..call.refused(Kind::Denied).with_hint(hint).with_mend(Mend::Rights(Cloud::Oci)) }
     }
 }

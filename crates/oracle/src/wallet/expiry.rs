@@ -72,13 +72,19 @@ fn finding(what: &str, left_ms: i64) -> Finding {
     let days = left_ms / MS_PER_DAY;
     if left_ms < 0 {
         let what = format!("{what} has expired, {} days ago", days.unsigned_abs());
-        return Finding { severity: Severity::Error, kind: Kind::Expired, what, hint: Some(RENEW.to_owned()) };
+        return Finding {
+            severity: Severity::Error,
+            kind: Kind::Expired,
+            what,
+            hint: Some(RENEW.to_owned()),
+            mend: None,
+        };
     }
     let what = format!("{what} expires in {days} days");
     if left_ms <= WARNING_MS {
-        Finding { severity: Severity::Warning, kind: Kind::Other, what, hint: Some(RENEW.to_owned()) }
+        Finding { severity: Severity::Warning, kind: Kind::Other, what, hint: Some(RENEW.to_owned()), mend: None }
     } else {
-        Finding { severity: Severity::Note, kind: Kind::Other, what, hint: None }
+        Finding { severity: Severity::Note, kind: Kind::Other, what, hint: None, mend: None }
     }
 }
 
