@@ -124,7 +124,7 @@ def aws_rights_as_documented(module, docs):
         granted |= set(one(statement["actions"]))
     wanted = set()
     for page in ("aws.md", "journal.md", "audit.md"):
-        wanted |= set(re.findall(r"\b((?:secretsmanager|ssm|s3|kms):[A-Z][a-z]+[A-Za-z]+)\b", (docs / page).read_text()))
+        wanted |= set(re.findall(r"\b((?:secretsmanager|ssm|s3|kms|sns):[A-Z][a-z]+[A-Za-z]+)\b", (docs / page).read_text()))
     # For people who verify the trail, not for the function; and keys of conditions.
     wanted -= {"s3:ListBucketVersions", "kms:ViaService", "kms:EncryptionContext"}
     yield from (f"action {action}: granted, and no page says that it is needed" for action in sorted(granted - wanted))
@@ -152,8 +152,6 @@ def oci_statements(text):
 def oci_rights_as_documented(text, docs):
     page = (docs / "oci.md").read_text()
     wanted = {_shape(line) for line in re.findall(r"^allow .*$", page, re.MULTILINE)} - {None}
-    # Notices are an option that the module does not know: their statement comes with `extra_statements`.
-    wanted = {shape for shape in wanted if shape[1] != "ons-topics"}
     granted = {_shape(line) for line in oci_statements(text) if "local.who" in line}
     if None in granted:
         yield "a statement of the function has no condition, or cannot be read"
@@ -196,6 +194,7 @@ def example_values(with_keys):
         "local.prefixes.journal": ["journal"],
         "local.prefixes.audit": ["audit"],
         "local.region": [REGION],
+        "var.notify_topic_arns": [f"arn:aws:sns:{REGION}:{ACCOUNT}:ops"],
     }
 
 
@@ -262,7 +261,7 @@ def aws_rights_as_emitted(module, folder):
 
 
 def oci_rights_as_emitted(text, folder):
-    """The same for OCI, statement by statement. What the example does not use (databases that make wallets, registers) is not made."""
+    """The same for OCI, statement by statement. What the example does not use (databases that make wallets, topics, registers) is not made."""
     place, group = "ocid1.compartment.oc1..example", f"dynamic-group {NAME}-function"
     common = {
         "local.who": group,

@@ -18,6 +18,8 @@ MISTAKES = [
     (f"{AWS}/key.tf", 'ephemeral "random_password" "audit_key"', 'resource "random_password" "audit_key"', "its state would hold a secret"),
     (f"{AWS}/rights.tf", '"secretsmanager:PutSecretValue",', '"secretsmanager:PutSecretValue",\n      "secretsmanager:DeleteSecret",', "DeleteSecret: granted, and no page"),
     (f"{AWS}/rights.tf", '      "secretsmanager:UpdateSecretVersionStage",\n', "", "UpdateSecretVersionStage: a page says"),
+    (f"{AWS}/rights.tf", "resources = var.notify_topic_arns", "resources = var.read_secret_arns", "in policy-aws.json, and not granted"),
+    (f"{OCI}/rights.tf", "request.permission = 'ONS_TOPIC_PUBLISH'", "request.permission = 'ONS_TOPIC_DELETE'", "use ons-topics"),
     (f"{AWS}/rights.tf", '"ssm:GetParameter"', '"ssm:*"', "ssm:*: granted, and no page"),
     (f"{AWS}/rights.tf", 'actions   = ["s3:ListBucket"]', 'actions   = ["s3:ListBucket", "s3:GetObject"]', "RESOURCE_MISMATCH"),
     (f"{AWS}/rights.tf", 'variable = "kms:ViaService"', 'variable = "kms:ThroughService"', "UNKNOWN_CONDITION"),

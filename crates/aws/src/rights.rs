@@ -23,6 +23,8 @@ pub enum Usage {
     TrailRead,
     /// One object that is read.
     Object,
+    /// A topic that notices are sent to.
+    Topic,
 }
 
 /// What the right is about, as far as the usage leaves a choice.
@@ -141,6 +143,7 @@ pub const RIGHTS: &[Right] = &[
         "whether an object was replaced or deleted",
     ),
     plain(Usage::Object, "GetObject", "s3:GetObject", "the object is read"),
+    plain(Usage::Topic, "Publish", "sns:Publish", "notices of how sets have ended"),
 ];
 
 const fn key(usage: Usage, service: &'static str, action: &'static str, why: &'static str) -> KeyRight {

@@ -15,6 +15,8 @@ pub enum Usage {
     Database,
     /// One object that is read.
     Object,
+    /// A topic that notices are sent to.
+    Topic,
     /// Registers, read and written.
     Registers,
     /// Registers, read only.
@@ -38,6 +40,8 @@ pub enum Kind {
     Objects,
     /// Autonomous Databases.
     AutonomousDatabases,
+    /// Topics of Notifications.
+    OnsTopics,
 }
 
 impl Kind {
@@ -50,6 +54,7 @@ impl Kind {
             Self::SecretVersions => "secret-versions",
             Self::Objects => "objects",
             Self::AutonomousDatabases => "autonomous-databases",
+            Self::OnsTopics => "ons-topics",
         }
     }
 }
@@ -124,6 +129,7 @@ pub const RIGHTS: &[Right] = &[
         "a wallet, made for each run",
     ),
     right(Usage::Object, "GetObject", "OBJECT_READ", "the object is read"),
+    right(Usage::Topic, "PublishMessage", "ONS_TOPIC_PUBLISH", "notices of how sets have ended"),
     right(Usage::Registers, "GetObject", "OBJECT_READ", "where each set stands"),
     right(Usage::Registers, "PutObject", "OBJECT_CREATE", "the register of a set that has none"),
     right(Usage::Registers, "PutObject", "OBJECT_OVERWRITE", "the register, if it is still the one that was read"),
@@ -167,6 +173,14 @@ pub const PERMISSIONS: &[(&str, Kind, Verb)] = &[
     ("AUTONOMOUS_DATABASE_UPDATE", Kind::AutonomousDatabases, Verb::Use),
     ("AUTONOMOUS_DATABASE_CREATE", Kind::AutonomousDatabases, Verb::Manage),
     ("AUTONOMOUS_DATABASE_DELETE", Kind::AutonomousDatabases, Verb::Manage),
+    ("ONS_TOPIC_INSPECT", Kind::OnsTopics, Verb::Inspect),
+    ("ONS_TOPIC_READ", Kind::OnsTopics, Verb::Read),
+    ("ONS_TOPIC_PUBLISH", Kind::OnsTopics, Verb::Use),
+    ("ONS_TOPIC_SUBSCRIBE", Kind::OnsTopics, Verb::Use),
+    ("ONS_TOPIC_CREATE", Kind::OnsTopics, Verb::Manage),
+    ("ONS_TOPIC_MOVE", Kind::OnsTopics, Verb::Manage),
+    ("ONS_TOPIC_UPDATE", Kind::OnsTopics, Verb::Manage),
+    ("ONS_TOPIC_DELETE", Kind::OnsTopics, Verb::Manage),
 ];
 
 /// Kind and least verb of a permission that [`PERMISSIONS`] lists.

@@ -54,6 +54,8 @@ const VERBS: &[(&str, u8, Permission)] = &[
     ("autonomous-databases", 0, Permission::AutonomousDatabaseInspect),
     ("autonomous-databases", 1, Permission::AutonomousDatabaseContentRead),
     ("autonomous-databases", 2, Permission::AutonomousDatabaseUpdate),
+    // Of topics a request says nothing ("Details for Notifications": only the general variables are supported).
+    ("ons-topics", 2, Permission::OnsTopicPublish),
 ];
 
 /// Kinds that no operation of this emulator asks for.

@@ -112,6 +112,11 @@ class Guard:
     def check_by(self, policy, environ, body, call):
         if call.service == "s3":
             return self.check_s3(policy, environ)
+        if call.service == "sns":
+            resource = dict(parse_qsl((body or b"").decode())).get("TopicArn", "*")
+            self.asked.append((call.operation, f"sns:{call.operation}"))
+            policy.require(f"sns:{call.operation}", resource, {})
+            return None
         fields = json.loads(body or b"{}")
         if call.service == "secretsmanager":
             resource = self.secret(fields["SecretId"])

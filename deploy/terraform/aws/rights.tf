@@ -41,6 +41,16 @@ data "aws_iam_policy_document" "rotator" {
     resources = concat([aws_ssm_parameter.audit_key.arn, aws_ssm_parameter.config.arn], tolist(var.read_parameter_arns))
   }
 
+  dynamic "statement" {
+    for_each = length(var.notify_topic_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "Topics"
+      actions   = ["sns:Publish"]
+      resources = var.notify_topic_arns
+    }
+  }
+
   # Registers: read, created if there is none, replaced if it is the one that was read. No right to delete.
   statement {
     sid       = "Registers"

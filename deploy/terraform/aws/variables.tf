@@ -148,6 +148,12 @@ variable "alarm_topic_arns" {
   default     = []
 }
 
+variable "notify_topic_arns" {
+  description = "SNS topics that the configuration tells how sets have ended (`[notify]`). Topics under a customer managed key need rights on it: `extra_policy_json`."
+  type        = set(string)
+  default     = []
+}
+
 variable "oldest_credentials" {
   description = "Seconds after which the credentials of a set are too old, by set: an alarm each. Longer than the set's `every`."
   type        = map(number)

@@ -41,6 +41,11 @@ locals {
     ],
   )
 
+  topics = [
+    for compartment in var.notify_topic_compartments :
+    "allow ${local.who} to use ons-topics in compartment id ${compartment} where request.permission = 'ONS_TOPIC_PUBLISH'"
+  ]
+
   # The configuration is read; records are created only. No right to delete anywhere.
   objects = [
     "allow ${local.who} to read objects in compartment id ${var.compartment_id} where all {target.bucket.name = '${oci_objectstorage_bucket.config.name}', target.object.name = '${oci_objectstorage_object.config.object}', request.permission = 'OBJECT_READ'}",
@@ -58,7 +63,7 @@ resource "oci_identity_policy" "function" {
   compartment_id = var.tenancy_id
   name           = "${var.name}-function"
   description    = "What the function ${var.name} may do"
-  statements     = concat(local.publish, local.keys, local.references, local.wallets, local.objects, local.registers, var.extra_statements)
+  statements     = concat(local.publish, local.keys, local.references, local.wallets, local.objects, local.registers, local.topics, var.extra_statements)
   freeform_tags  = var.tags
 }
 

@@ -152,6 +152,12 @@ variable "alarm_topic_id" {
   default     = null
 }
 
+variable "notify_topic_compartments" {
+  description = "Compartments of topics that the configuration tells how sets have ended (`[notify]`). The right is for every topic of the compartment: OCI has no condition for one."
+  type        = set(string)
+  default     = []
+}
+
 variable "extra_statements" {
   description = "More policy statements, for what the variables above do not know. `dynamic-group NAME-function` is the function."
   type        = list(string)

@@ -91,7 +91,8 @@ fn usage(one: &Use, role: Role) -> Option<Usage> {
         (Thing::Place(Place::S3 { .. }), Purpose::Registers) => Some(Usage::Registers),
         (Thing::Place(Place::S3 { .. }), _) if reads_only => Some(Usage::TrailRead),
         (Thing::Place(Place::S3 { .. }), _) => Some(Usage::Trail),
-        (Thing::Secret(_) | Thing::Object(_) | Thing::Place(_) | Thing::Database(_), _) => None,
+        (Thing::Topic(id), _) if id.starts_with("arn:") => Some(Usage::Topic),
+        (Thing::Secret(_) | Thing::Object(_) | Thing::Place(_) | Thing::Database(_) | Thing::Topic(_), _) => None,
     }
 }
 
@@ -103,6 +104,7 @@ fn sid(usage: Usage, on: On, only: Only) -> String {
         Usage::Registers | Usage::RegistersRead => "Registers",
         Usage::Trail | Usage::TrailRead => "Trail",
         Usage::Object => "Configuration",
+        Usage::Topic => "Topics",
     };
     let part = match (on, only) {
         (On::Bucket, _) => "Bucket",
@@ -245,6 +247,7 @@ impl Scope {
             (Thing::Object(Place::S3 { bucket, prefix }), _) => {
                 format!("arn:{partition}:s3:::{bucket}/{}", literal(prefix))
             }
+            (Thing::Topic(arn), _) => arn.clone(),
             (Thing::Secret(_) | Thing::Place(_) | Thing::Object(_) | Thing::Database(_), _) => String::new(),
         }
     }

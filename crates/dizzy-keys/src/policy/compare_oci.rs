@@ -14,13 +14,23 @@ use super::{
 };
 
 /// Kinds of resources that stand for several.
-const FAMILIES: [(&str, &[&str]); 4] = [
+const FAMILIES: [(&str, &[&str]); 5] = [
     ("secret-family", &["secrets", "secret-versions", "secret-bundles"]),
     ("object-family", &["objects", "buckets", "objectstorage-namespaces"]),
+    ("ons-family", &["ons-topics", "ons-subscriptions"]),
     ("autonomous-database-family", &["autonomous-databases", "autonomous-backups"]),
     (
         "all-resources",
-        &["secrets", "secret-versions", "secret-bundles", "objects", "autonomous-databases", "keys", "everything else"],
+        &[
+            "secrets",
+            "secret-versions",
+            "secret-bundles",
+            "objects",
+            "autonomous-databases",
+            "ons-topics",
+            "keys",
+            "everything else",
+        ],
     ),
 ];
 

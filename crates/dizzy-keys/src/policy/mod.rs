@@ -12,7 +12,7 @@ pub(crate) mod oci;
 mod statement;
 
 use dizzy_host::{
-    config::{Config, OciAuth, Place, Wallet},
+    config::{Config, Destination, OciAuth, Place, Wallet},
     reference::Reference,
 };
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub(crate) enum Thing {
     Object(Place),
     /// An Autonomous Database, by its OCID.
     Database(String),
+    /// A topic, by its ARN or OCID.
+    Topic(String),
 }
 
 /// What it is used for.
@@ -37,6 +39,8 @@ pub(crate) enum Thing {
 pub(crate) enum Purpose {
     /// Credentials are published there.
     Publish,
+    /// Notices are sent there.
+    Notify,
     /// It is read.
     Read,
     /// Registers: read and written; by an auditor only read.
@@ -110,6 +114,24 @@ pub(crate) fn uses(config: &Config, sets: &[String], role: Role, location: Optio
             }
         }
     }
+    if role != Role::Auditor {
+        for (at, receiver) in config.notify.receivers.iter().enumerate() {
+            let key = |name: &str| format!("notify.receivers[{at}].{name}");
+            match &receiver.to {
+                Destination::SnsTopic(id) | Destination::OciTopic(id) => {
+                    add(Thing::Topic(id.clone()), Purpose::Notify, &key("topic"));
+                }
+                Destination::Webhook { url, signing_key, tls_ca } => {
+                    add(secret(url), Purpose::Read, &key("webhook"));
+                    for (reference, name) in [(signing_key, "signing_key"), (tls_ca, "tls_ca")] {
+                        if let Some(reference) = reference {
+                            add(secret(reference), Purpose::Read, &key(name));
+                        }
+                    }
+                }
+            }
+        }
+    }
     let audit = &config.audit;
     if let Some(key) = &audit.key {
         add(secret(key), Purpose::Read, "audit.key");
@@ -139,6 +161,7 @@ impl Thing {
             Self::Secret(reference) => matches!(reference, Reference::OciVault { .. }),
             Self::Place(place) | Self::Object(place) => matches!(place, Place::Oci { .. }),
             Self::Database(_) => true,
+            Self::Topic(id) => id.starts_with("ocid1."),
         }
     }
 }

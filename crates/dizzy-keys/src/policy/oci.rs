@@ -112,12 +112,13 @@ fn usage(one: &Use, role: Role) -> Option<Usage> {
         (Thing::Secret(Reference::OciVault { .. }), Purpose::Publish) => Some(Usage::Published),
         (Thing::Secret(Reference::OciVault { .. }), _) => Some(Usage::Referenced),
         (Thing::Database(_), _) => Some(Usage::Database),
+        (Thing::Topic(id), _) if id.starts_with("ocid1.") => Some(Usage::Topic),
         (Thing::Object(Place::Oci { .. }), _) => Some(Usage::Object),
         (Thing::Place(Place::Oci { .. }), Purpose::Registers) if reads_only => Some(Usage::RegistersRead),
         (Thing::Place(Place::Oci { .. }), Purpose::Registers) => Some(Usage::Registers),
         (Thing::Place(Place::Oci { .. }), _) if reads_only => Some(Usage::TrailRead),
         (Thing::Place(Place::Oci { .. }), _) => Some(Usage::Trail),
-        (Thing::Secret(_) | Thing::Object(_) | Thing::Place(_), _) => None,
+        (Thing::Secret(_) | Thing::Object(_) | Thing::Place(_) | Thing::Topic(_), _) => None,
     }
 }
 
@@ -132,13 +133,14 @@ fn target(thing: &Thing) -> Vec<String> {
         Thing::Object(Place::Oci { bucket, prefix, .. }) => {
             vec![format!("target.bucket.name = '{bucket}'"), format!("target.object.name = '{prefix}'")]
         }
-        Thing::Secret(_) | Thing::Place(_) | Thing::Object(_) | Thing::Database(_) => Vec::new(),
+        // Notifications supports no variable of its own (Oracle documentation: "Details for Notifications").
+        Thing::Secret(_) | Thing::Place(_) | Thing::Object(_) | Thing::Database(_) | Thing::Topic(_) => Vec::new(),
     }
 }
 
 fn subject_of(thing: &Thing) -> String {
     match thing {
-        Thing::Secret(Reference::OciVault { ocid, .. }) | Thing::Database(ocid) => ocid.clone(),
+        Thing::Secret(Reference::OciVault { ocid, .. }) | Thing::Database(ocid) | Thing::Topic(ocid) => ocid.clone(),
         Thing::Place(Place::Oci { bucket, .. }) => bucket.clone(),
         Thing::Object(Place::Oci { bucket, prefix, .. }) => format!("{bucket}/{prefix}"),
         Thing::Secret(_) | Thing::Place(_) | Thing::Object(_) => String::new(),
@@ -152,6 +154,10 @@ fn notes(drafts: &[Draft], scope: &Scope) -> Vec<String> {
         notes.push(format!(
             "OCI has no condition for one Autonomous Database: wallets of every one can be had in the {scope}"
         ));
+    }
+    if drafts.iter().any(|draft| draft.kind == Kind::OnsTopics) {
+        let scope = if scope.compartment.is_some() { "compartment" } else { "tenancy: narrow it with --compartment" };
+        notes.push(format!("OCI has no condition for one topic: notices can be sent to every one in the {scope}"));
     }
     let is_bucket = |draft: &&Draft| draft.kind == Kind::Objects && draft.target.len() == 1;
     if drafts.iter().any(|draft| is_bucket(&draft)) {

@@ -76,6 +76,7 @@ fn every_line_says_its_call_and_what_asks_for_it() {
         ["secretsmanager:GetSecretValue", "ops/oci-key-??????", "GetSecretValue", "oci.key"],
         ["ssm:GetParameter", "parameter/dizzy-keys/audit-key", "GetParameter", "audit.key"],
         ["s3:PutObject (new objects)", "audit/*", "PutObject", "audit.sinks[0]"],
+        ["sns:Publish", "111122223333:ops", "Publish", "notify.receivers[0].topic"],
         ["kms:GenerateDataKey", KEY, "s3 on the caller's behalf", "journal.url"],
     ] {
         let found = told.lines().any(|line| words.iter().all(|word| line.contains(word)));

@@ -27,6 +27,7 @@ fn everyday(at: &World) -> Result<(), Outcome> {
     at.expect(Role::Worker, &["check", SET], 0)?;
     at.expect(Role::Worker, &["rotate", SET], 0)?;
     at.expect(Role::Worker, &["verify", SET], 0)?;
+    at.expect(Role::Worker, &["notify", "test"], 0)?;
     at.expect(Role::Worker, &["audit", "heartbeat", SET], 0)?;
     at.killed_and_recovered()?;
     at.versions_do_not_pile_up()

@@ -369,11 +369,19 @@ fn configure(at: &TwoClouds, home: Home, worker: &Principal) {
             )
         }
     };
+    let topic = match home {
+        Home::Aws => {
+            let topic = at.moto.aws(&["sns", "create-topic", "--name", "ops"]).unwrap();
+            topic["TopicArn"].as_str().unwrap().to_owned()
+        }
+        Home::Oci => at.oci.create_topic("ops"),
+    };
     let (wallet, password) = match home {
         Home::Aws => (format!("\"oci://{NAMESPACE}/{BUCKET}/{OBJECT}\""), Some(moto("ops/wallet", WALLET_PASSWORD))),
         Home::Oci => (format!("\"oci-adb:{ADB}\""), None),
     };
     let mut lines = vec!["[oci]".to_owned(), format!("key = {oci_key}")];
+    lines.extend(["[[notify.receivers]]".to_owned(), format!("topic = \"{topic}\"")]);
     for line in read("dizzy-keys.toml").lines() {
         let value = match line.split(" = ").next().unwrap() {
             "url" => url.clone(),

@@ -21,6 +21,7 @@ module "aws" {
   subnet_ids            = var.aws_subnet_ids
   security_group_ids    = var.aws_security_group_ids
   alarm_topic_arns      = var.aws_alarm_topic_arns
+  notify_topic_arns     = [var.aws_notify_topic_arn]
 }
 
 module "oci" {

@@ -37,6 +37,11 @@ variable "aws_security_group_ids" {
   default     = []
 }
 
+variable "aws_notify_topic_arn" {
+  description = "The SNS topic of `[notify]` in dizzy-keys.toml."
+  type        = string
+}
+
 variable "aws_alarm_topic_arns" {
   description = "SNS topics that alarms go to."
   type        = list(string)
