@@ -1,6 +1,6 @@
 # Every target is one line of meaning; what it does in detail is in scripts/ and xtask/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench image image-test test-image deps clean explore refresh-rds-roots matrix soak
+.PHONY: help demo sandbox live first-hour test lint bench image image-test test-image deps clean explore refresh-rds-roots matrix soak
 .PHONY: check-deploy sbom scan push-ecr push-ocir sign verify-image deploy-aws deploy-oci
 
 help: ## What can be made here
@@ -8,6 +8,15 @@ help: ## What can be made here
 
 demo: deps ## Rotate PostgreSQL and Oracle, published in two clouds, while an application logs in; refusals, kills
 	cargo xtask demo
+
+sandbox: deps ## Start the stand-ins of both clouds, for trying the program; docs/first-hour.md
+	cargo xtask sandbox
+
+first-hour: ## Measure the way from a clone to the first plan, with the commands of docs/first-hour.md
+	scripts/first-hour
+
+live: ## Rotate in real clouds, on disposable databases and secrets that the environment names; docs/live.md
+	@scripts/live
 
 test: deps lint test-image ## Everything that is checked before a change lands
 	scripts/run-tests

@@ -1,6 +1,10 @@
-//! `demo`, `bench` and `fuzz`: builds the product and the equipment, then runs the one on the other.
+//! `demo`, `sandbox`, `bench` and `fuzz`: builds the product and the equipment, then runs the one on the other.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -30,6 +34,31 @@ pub(crate) fn demo(rest: &[String]) -> anyhow::Result<()> {
     build("dizzy-sandbox", "dizzy-demo", Profile::Debug)?;
     let folder = target()?;
     run(Command::new(folder.join("debug/dizzy-demo")).arg(folder.join("debug/dizzy-keys")))
+}
+
+/// Keeps a sandbox until it is interrupted. The child is in a process group of its own, so that Ctrl-C ends this process alone; the child
+/// then finds its standard input at an end, and clears up before it ends as well.
+pub(crate) fn sandbox(rest: &[String]) -> anyhow::Result<()> {
+    if !rest.is_empty() {
+        bail!("sandbox takes no arguments");
+    }
+    build("dizzy-keys", "dizzy-keys", Profile::Debug)?;
+    build("dizzy-sandbox", "dizzy-sandbox-up", Profile::Debug)?;
+    let folder = target()?.join("debug");
+    let mut child = Command::new(folder.join("dizzy-sandbox-up"))
+        .arg(folder.join("dizzy-keys"))
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("run the sandbox")?;
+    // Held until this process ends.
+    let held = child.stdin.take();
+    let status = child.wait().context("wait for the sandbox")?;
+    drop(held);
+    if !status.success() {
+        bail!("the sandbox ended with {status}");
+    }
+    Ok(())
 }
 
 /// Runs the measurements, of a debug build or, with `--release`, of a release build.

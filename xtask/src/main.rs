@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask tidy` checks the house rules, `cargo xtask demo` and `bench` run the equipment.
+//! Chores of the workspace: `cargo xtask tidy` checks the house rules, `cargo xtask demo`, `sandbox` and `bench` run the equipment.
 //!
 //! Nothing in here is part of the product. Tidy reads the tree and Cargo's own metadata and changes nothing.
 
@@ -17,11 +17,12 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(),
         Some("guards") => guards::run(rest.first().map(String::as_str)),
         Some("demo") => equipment::demo(&rest),
+        Some("sandbox") => equipment::sandbox(&rest),
         Some("bench") => equipment::bench(&rest),
         Some("fuzz") => equipment::fuzz(&rest),
         _ => {
             eprintln!(
-                "cargo xtask tidy | guards [NAME] | demo | bench [--release] | fuzz [--seconds N] [--seed N] [TARGET ..]"
+                "cargo xtask tidy | guards [NAME] | demo | sandbox | bench [--release] | fuzz [--seconds N] [--seed N] [TARGET ..]"
             );
             return ExitCode::from(2);
         }

@@ -19,6 +19,7 @@ pub mod moto;
 pub mod platform;
 pub mod postgres;
 pub mod receiver;
+pub mod stand;
 pub mod two_clouds;
 
 pub use application::{Application, LoginTried};
@@ -33,4 +34,5 @@ pub use moto::Moto;
 pub use platform::{CargoLambda, FnAgent, LambdaApi};
 pub use postgres::{Durability, HeldSession, Postgres, PostgresOptions, Tls};
 pub use receiver::Receiver;
+pub use stand::Stand;
 pub use two_clouds::{OracleUsers, Published, TwoClouds};

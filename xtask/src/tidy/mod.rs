@@ -9,6 +9,7 @@ mod layers;
 mod licences;
 mod secrets;
 mod sources;
+mod unverified;
 
 use std::{
     collections::BTreeSet,
@@ -63,6 +64,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     breaches.extend(sources::check(&files));
     breaches.extend(secrets::check(&files));
     breaches.extend(error_pages::check(&files));
+    breaches.extend(unverified::check(&files));
 
     if breaches.is_empty() {
         println!("tidy: {} packages, {} built, {} files", members.len(), built.len(), files.len());
