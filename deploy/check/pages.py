@@ -1,6 +1,6 @@
 """Runbooks are typed by people who are half asleep: every command in them exists, with its options, and every link leads somewhere.
 
-`findings(root)` yields what is wrong in docs/runbooks, docs/deploy.md and SECURITY.md. Other tools' commands are not known here.
+`findings(root)` yields what is wrong in docs (but for the pages of design and of errors), SECURITY.md and README.md. Other tools' commands are not known here.
 """
 
 import re
@@ -12,11 +12,11 @@ def findings(root):
     parts = re.split(r"^#{2,3} dizzy-keys ?(.*)$", cli, flags=re.MULTILINE)
     commands = dict(zip(parts[1::2], parts[2::2]))
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(), re.MULTILINE))
-    for page in [*sorted((root / "docs/runbooks").glob("*.md")), root / "docs/deploy.md", root / "SECURITY.md"]:
+    others = [page for page in sorted((root / "docs").glob("*.md")) if page.name != "cli.md"]
+    for page in [*sorted((root / "docs/runbooks").glob("*.md")), *others, root / "SECURITY.md", root / "README.md"]:
         text = page.read_text()
         name = page.relative_to(root)
-        for words in re.findall(r"(?:`|^)dizzy-keys ([a-z][^`\n#]*)", text, re.MULTILINE):
-            words = words.split()
+        for words in _commands(text):
             verb = next((v for v in (" ".join(words[:3]), " ".join(words[:2]), words[0]) if v in commands), None)
             # `audit` and `audit key` are only the beginning of one.
             if verb is None or any(other.startswith(verb + " ") for other in commands):
@@ -33,6 +33,14 @@ def findings(root):
                 yield f"{name}: {code} has no page"
         for link in re.findall(r"\]\(([^)]+)\)", text):
             yield from _link(page, name, link)
+
+
+def _commands(text):
+    """The words behind `dizzy-keys`: of lines of blocks, and of code within a line. Prose begins lines with the name, too."""
+    for number, part in enumerate(text.split("```")):
+        of_block = r"^(?:\$ )?dizzy-keys (?:--config \S+ )?([a-z][^\n#|>]*)"
+        found = re.findall(of_block, part, re.MULTILINE) if number % 2 else re.findall(r"`dizzy-keys (?:--config \S+ )?([a-z][^`\n#]*)", part)
+        yield from (words.split() for words in found)
 
 
 def _link(page, name, link):

@@ -56,7 +56,7 @@ def main(root):
             copy = Path(folder)
             for tree in ("deploy", "docs", "examples"):
                 shutil.copytree(root / tree, copy / tree)
-            for file in ("Makefile", "SECURITY.md"):
+            for file in ("Makefile", "README.md", "SECURITY.md"):
                 shutil.copy(root / file, copy / file)
             target = copy / path
             good = target.read_text()
