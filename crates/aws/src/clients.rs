@@ -19,12 +19,16 @@ use aws_credential_types::Credentials;
 use aws_sdk_secretsmanager as sm;
 use aws_smithy_http_client::{
     Connector,
+    proxy::ProxyConfig,
     tls::{Provider, TlsContext, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{region::Region, service_config::ServiceConfigKey};
-use dizzy_host::port::{Deadline, Kind, PortError, PortResult};
+use dizzy_host::{
+    port::{Deadline, Kind, PortError, PortResult},
+    proxy::Proxy,
+};
 use tokio::{sync::OnceCell, time::timeout_at};
 
 use crate::{failure::Call, quiet::quietly, roots};
@@ -42,6 +46,9 @@ pub struct AwsSettings {
     pub credentials: Option<Credentials>,
     /// More roots to trust (PEM), for private endpoints.
     pub extra_roots: Option<Vec<u8>>,
+    /// The proxy that everything over https goes through, if there is one. The metadata services of instances and containers speak
+    /// plain http and are asked directly.
+    pub proxy: Option<Proxy>,
 }
 
 impl AwsSettings {
@@ -252,11 +259,21 @@ fn connector(settings: &AwsSettings) -> PortResult<SharedHttpConnector> {
         .map_err(|_| PortError::refused(Kind::Tls, "set up TLS for AWS"))?;
     let limits = HttpConnectorSettings::builder().connect_timeout(CONNECT_LIMIT).build();
     let connector = Connector::builder()
+        .proxy_config(proxy_config(settings.proxy.as_ref())?)
         .connector_settings(limits)
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls)
         .build();
     Ok(SharedHttpConnector::new(connector))
+}
+
+/// For https only. Without a proxy of ours none is used: the transport would not look into the environment by itself either.
+fn proxy_config(proxy: Option<&Proxy>) -> PortResult<ProxyConfig> {
+    let Some(proxy) = proxy else { return Ok(ProxyConfig::disabled()) };
+    let config = ProxyConfig::https(proxy.url().expose()).map_err(|_| {
+        PortError::refused(Kind::Malformed, "call AWS through the proxy in HTTPS_PROXY: its address cannot be used")
+    })?;
+    Ok(config.no_proxy(proxy.exceptions()))
 }
 
 #[cfg(test)]

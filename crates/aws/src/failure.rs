@@ -14,7 +14,10 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use dizzy_host::port::{Certainty, Cloud, Deadline, Kind, Mend, PortError, shell_word};
+use dizzy_host::{
+    port::{Certainty, Cloud, Deadline, Kind, Mend, PortError, shell_word},
+    proxy::ProxyTrouble,
+};
 
 /// Whether a call can change anything; decides what an unclear end means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -121,6 +124,9 @@ impl Call<'_> {
         if !never_connected(error) {
             let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Unreachable };
             return self.unclear(kind);
+        }
+        if let Some(trouble) = ProxyTrouble::of(error) {
+            return trouble.told(self.refused(trouble.kind()));
         }
         if find::<rustls::Error>(error).is_some() {
             let hint = "the certificate of the endpoint is not trusted or is for another name; for a private endpoint with its \

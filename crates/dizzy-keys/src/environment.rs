@@ -15,18 +15,24 @@ use std::{
 use dizzy_host::secret::SecretText;
 use zeroize::Zeroizing;
 
-/// Variables of the clouds' own tools whose values are secrets. `env:` references are added when the configuration is read.
+/// Variables of the clouds' own tools, and addresses of proxies, whose values are secrets or may have one in them. `env:` references are added when the configuration is read.
 /// Not among them is `AWS_CONTAINER_AUTHORIZATION_TOKEN`, which AWS's SDK reads from the environment itself.
-const CARRIERS: [&str; 9] = [
+const CARRIERS: [&str; 15] = [
+    "ALL_PROXY",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SECURITY_TOKEN",
     "AWS_SESSION_TOKEN",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "OCI_CLI_KEY_CONTENT",
     "OCI_CLI_PASSPHRASE",
     "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM",
     "OCI_RESOURCE_PRINCIPAL_PRIVATE_PEM_PASSPHRASE",
     "OCI_RESOURCE_PRINCIPAL_RPST",
     "SECRET_ACCESS_KEY",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
 ];
 
 /// Largest environment that is looked through, in bytes: more than Linux lets a process start with by default (a quarter of

@@ -1,8 +1,9 @@
-//! Switches of the test suite that are set by environment variables: another time of day, and less patience.
+//! Switches of the test suite that are set by environment variables: another time of day, less patience, other roots.
 //!
 //! Debug builds only: a release build contains none of them. `DIZZY_KEYS_CLOCK=FILE` names a file that holds how many milliseconds the
 //! clock is ahead; it is read at each look at the clock, so that a worker that stood still wakes up late. `DIZZY_KEYS_BUDGET=N` ends a
-//! run that repeats what does not work after so many milliseconds. The kill points are in `run/watch`.
+//! run that repeats what does not work after so many milliseconds. `DIZZY_KEYS_EXTRA_ROOTS=FILE` names PEM certificates that the clouds'
+//! hosts may lead to as well. The kill points are in `run/watch`.
 
 use std::sync::Arc;
 
@@ -14,6 +15,12 @@ pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(dizzy_host::port::SystemClock)
 }
 
+/// Roots to trust besides the public ones.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn extra_roots() -> Option<Vec<u8>> {
+    None
+}
+
 /// How long things may take where nobody says otherwise.
 #[cfg(not(debug_assertions))]
 pub(crate) fn limits() -> Limits {
@@ -21,7 +28,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 #[cfg(debug_assertions)]
-pub(crate) use debug::{clock, limits};
+pub(crate) use debug::{clock, extra_roots, limits};
 
 #[cfg(debug_assertions)]
 mod debug {
@@ -48,6 +55,10 @@ mod debug {
             Some(file) => Arc::new(ShiftedClock(file.into())),
             None => Arc::new(SystemClock),
         }
+    }
+
+    pub(crate) fn extra_roots() -> Option<Vec<u8>> {
+        std::fs::read(variable("DIZZY_KEYS_EXTRA_ROOTS")?).ok()
     }
 
     pub(crate) fn limits() -> Limits {

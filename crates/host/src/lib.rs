@@ -13,6 +13,7 @@ pub mod notice;
 pub mod objects;
 pub mod password;
 pub mod port;
+pub mod proxy;
 pub mod reference;
 pub mod register;
 pub mod retry;

@@ -8,7 +8,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dizzy_host::port::{Clock, Deadline, Kind, PortResult, Randomness};
+use dizzy_host::{
+    port::{Clock, Deadline, Kind, PortResult, Randomness},
+    proxy::Proxy,
+};
 use dizzy_web::{Answer, Transport};
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
@@ -37,6 +40,8 @@ pub struct OciSettings {
     pub endpoints: OciEndpoints,
     /// More roots to trust (PEM), for private endpoints.
     pub extra_roots: Option<Vec<u8>>,
+    /// The proxy on the way there, if there is one.
+    pub proxy: Option<Proxy>,
     /// Tells the time that goes into signatures.
     pub clock: Arc<dyn Clock>,
     /// Gives request ids, and keeps clients that wait from returning in step.
@@ -164,7 +169,7 @@ impl OciClients {
         let transport = self
             .inner
             .transport
-            .get_or_try_init(async || Transport::new("OCI", settings.extra_roots.as_deref()))
+            .get_or_try_init(async || Transport::new("OCI", settings.extra_roots.as_deref(), settings.proxy.as_ref()))
             .await?;
 
         let ends = match call.effect {

@@ -112,6 +112,7 @@ impl Call<'_> {
         match broken {
             Broken::NotConnected => self.refused(Kind::Unreachable).with_hint(REACH_HINT),
             Broken::NotTrusted => self.refused(Kind::Tls).with_hint(TRUST_HINT),
+            Broken::Proxy(trouble) => trouble.told(self.refused(trouble.kind())),
             Broken::Midway => self.unclear(Kind::Unreachable).with_code(request_code(None, sent.request_id)),
             Broken::TooLong => self
                 .unclear(Kind::Malformed)

@@ -8,6 +8,7 @@ use core::{fmt, time::Duration};
 use bytes::Bytes;
 use dizzy_host::{
     port::{Deadline, Kind, PortError, PortResult},
+    proxy::Proxy,
     secret::SecretText,
 };
 use dizzy_web::{Broken, Transport, may_be_called};
@@ -26,13 +27,15 @@ const MAX_URL: usize = 4096;
 pub struct UrlSettings {
     /// More roots to trust (PEM), for private endpoints.
     pub extra_roots: Option<Vec<u8>>,
+    /// The proxy on the way there, if there is one.
+    pub proxy: Option<Proxy>,
     /// The wait before a passing failure is tried again; doubled each time.
     pub backoff: Duration,
 }
 
 impl Default for UrlSettings {
     fn default() -> Self {
-        Self { extra_roots: None, backoff: Duration::from_millis(200) }
+        Self { extra_roots: None, proxy: None, backoff: Duration::from_millis(200) }
     }
 }
 
@@ -83,7 +86,8 @@ impl PreauthenticatedUrl {
         settings: &UrlSettings,
         deadline: Deadline,
     ) -> PortResult<Zeroizing<Vec<u8>>> {
-        let transport = Transport::new("pre-authenticated URLs", settings.extra_roots.as_deref())?;
+        let transport =
+            Transport::new("pre-authenticated URLs", settings.extra_roots.as_deref(), settings.proxy.as_ref())?;
         let (mut tries, mut wait) = (1, settings.backoff);
         loop {
             let error = match self.once(&transport, limit, deadline).await {
@@ -111,6 +115,7 @@ impl PreauthenticatedUrl {
             Err(_) => return Err(self.refused(Kind::Timeout)),
             Ok(Err(Broken::NotConnected)) => return Err(self.refused(Kind::Unreachable).with_hint(REACH_HINT)),
             Ok(Err(Broken::NotTrusted)) => return Err(self.refused(Kind::Tls).with_hint(TRUST_HINT)),
+            Ok(Err(Broken::Proxy(trouble))) => return Err(trouble.told(self.refused(trouble.kind()))),
             Ok(Err(Broken::Midway)) => return Err(self.refused(Kind::Unreachable)),
             Ok(Err(Broken::TooLong)) => {
                 return Err(self

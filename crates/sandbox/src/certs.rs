@@ -19,6 +19,15 @@ use rcgen::{
 /// A name that only a test's own resolution of names knows.
 pub const DATABASE_NAME: &str = "database.sandbox.test";
 
+/// Hosts of both clouds, for a proxy that plays them.
+const CLOUD_NAMES: [&str; 5] = [
+    "*.us-west-2.amazonaws.com",
+    "*.us-ashburn-1.oraclecloud.com",
+    "*.us-ashburn-1.oci.oraclecloud.com",
+    "secrets.vaults.us-ashburn-1.oci.oraclecloud.com",
+    "sts.amazonaws.com",
+];
+
 /// Which server certificate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ServerCertificate {
@@ -35,6 +44,13 @@ pub enum ServerCertificate {
 impl ServerCertificate {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Good, Self::Expired, Self::WrongHost, Self::UnknownCa];
+
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::WrongHost => &["elsewhere.test"],
+            Self::Good | Self::Expired | Self::UnknownCa => &["localhost", "127.0.0.1", "::1", DATABASE_NAME],
+        }
+    }
 
     const fn stem(self) -> &'static str {
         match self {
@@ -64,10 +80,13 @@ impl Certificates {
         write(&folder.join("ca.pem"), &ca_pem)?;
         for which in ServerCertificate::ALL {
             let issuer = if which == ServerCertificate::UnknownCa { &stranger } else { &ca };
-            let (cert, key) = server(which, issuer)?;
+            let (cert, key) = server(which.names(), which == ServerCertificate::Expired, issuer)?;
             write(&folder.join(format!("{}.crt", which.stem())), &cert)?;
             write(&folder.join(format!("{}.key", which.stem())), &key)?;
         }
+        let (cert, key) = server(&CLOUD_NAMES, false, &ca)?;
+        write(&folder.join("clouds.crt"), &cert)?;
+        write(&folder.join("clouds.key"), &key)?;
         Ok(Self { folder: folder.to_path_buf(), ca_pem })
     }
 
@@ -81,6 +100,12 @@ impl Certificates {
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         self.folder.join("ca.pem")
+    }
+
+    /// Certificate and key for hosts of both clouds.
+    #[must_use]
+    pub fn clouds_files(&self) -> (PathBuf, PathBuf) {
+        (self.folder.join("clouds.crt"), self.folder.join("clouds.key"))
     }
 
     /// The file of a server certificate.
@@ -107,19 +132,13 @@ fn authority(name: &str) -> Result<(String, Issuer<'static, KeyPair>)> {
     Ok((pem, Issuer::new(params, key)))
 }
 
-fn server(which: ServerCertificate, issuer: &Issuer<'_, KeyPair>) -> Result<(String, String)> {
-    let names: &[&str] = match which {
-        ServerCertificate::WrongHost => &["elsewhere.test"],
-        ServerCertificate::Good | ServerCertificate::Expired | ServerCertificate::UnknownCa => {
-            &["localhost", "127.0.0.1", "::1", DATABASE_NAME]
-        }
-    };
+fn server(names: &[&str], is_over: bool, issuer: &Issuer<'_, KeyPair>) -> Result<(String, String)> {
     let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut params = CertificateParams::new(names).context("name a server certificate")?;
     params.distinguished_name = common_name("dizzy sandbox server");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    let end = if which == ServerCertificate::Expired { 2021 } else { 2120 };
+    let end = if is_over { 2021 } else { 2120 };
     (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(end, 1, 1));
     let key = KeyPair::generate().context("make the key of a server")?;
     let cert = params.signed_by(&key, issuer).context("sign a server certificate")?;

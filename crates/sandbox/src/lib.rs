@@ -7,6 +7,7 @@
 pub mod application;
 pub mod bench;
 pub mod certs;
+pub mod connect_proxy;
 pub mod cut_proxy;
 pub mod demo;
 pub mod dns;
@@ -24,6 +25,7 @@ pub mod two_clouds;
 
 pub use application::{Application, LoginTried};
 pub use certs::{Certificates, ServerCertificate};
+pub use connect_proxy::{ConnectProxy, Manner};
 pub use cut_proxy::{CutProxy, Loss, SilentHost};
 pub use dns::NameServer;
 pub use docker::{Container, Image};

@@ -4,6 +4,7 @@
 //! a failed write can have happened.
 
 mod address;
+mod road;
 mod transport;
 mod webhook;
 

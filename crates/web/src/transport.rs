@@ -1,7 +1,7 @@
 //! One HTTP exchange: connect, send, read at most so much. Knows nothing of signatures or clouds.
 //!
 //! HTTP/1.1 over TLS by rustls on aws-lc-rs, verified against Mozilla's roots built into the program and roots that are added;
-//! no proxies, no redirects. How far a request got is kept, because it decides whether a failed write can have happened.
+//! through a proxy if one is given, no redirects. How far a request got is kept, because it decides whether a failed write can have happened.
 
 use core::{
     error::Error,
@@ -13,19 +13,21 @@ use core::{
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use dizzy_host::port::{Kind, PortError, PortResult};
+use dizzy_host::{
+    port::{Kind, PortError, PortResult},
+    proxy::{Proxy, ProxyTrouble},
+};
 use http::{HeaderMap, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::time::timeout;
 use tower_service::Service;
 use zeroize::Zeroizing;
+
+use crate::road::Road;
 
 /// Name, TCP and TLS together; longer than any healthy handshake within or between regions.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -57,6 +59,8 @@ pub enum Broken {
     NotConnected,
     /// TLS could not be verified: no byte of the request left.
     NotTrusted,
+    /// The proxy made no connection: no byte of the request left.
+    Proxy(ProxyTrouble),
     /// It broke with the request on its way, or while the answer was read.
     Midway,
     /// The answer is longer than any that is expected.
@@ -64,18 +68,21 @@ pub enum Broken {
 }
 
 impl Transport {
-    /// A pool that trusts Mozilla's roots and those in `extra_roots` (PEM). `whom` is who is called, for messages.
+    /// A pool that trusts Mozilla's roots and those in `extra_roots` (PEM), and calls what is https through `proxy`. `whom` is who is
+    /// called, for messages.
     ///
     /// # Errors
-    /// `Tls` if `extra_roots` holds no certificate, or one that cannot be read.
-    pub fn new(whom: &str, extra_roots: Option<&[u8]>) -> PortResult<Self> {
+    /// `Tls` if `extra_roots` holds no certificate, or one that cannot be read. `Malformed` if the proxy's address cannot be used.
+    pub fn new(whom: &str, extra_roots: Option<&[u8]>, proxy: Option<&Proxy>) -> PortResult<Self> {
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|_| PortError::refused(Kind::Tls, format!("set up TLS for {whom}")))?
             .with_root_certificates(roots(whom, extra_roots)?)
             .with_no_client_auth();
         // Plain http is for loopback: `endpoints` lets no other through.
-        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        let road = Road::new(whom, &config, proxy)?;
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config);
+        let connector = builder.https_or_http().enable_http1().wrap_connector(road);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_LIMIT).build(Limited(connector));
         Ok(Self { client })
     }
@@ -103,6 +110,9 @@ impl Transport {
 fn how_far(error: &hyper_util::client::legacy::Error) -> Broken {
     if !error.is_connect() {
         return Broken::Midway;
+    }
+    if let Some(trouble) = ProxyTrouble::of(error) {
+        return Broken::Proxy(trouble);
     }
     if caused_by_tls(error) { Broken::NotTrusted } else { Broken::NotConnected }
 }
@@ -148,9 +158,9 @@ fn roots(whom: &str, extra: Option<&[u8]>) -> PortResult<RootCertStore> {
 
 /// A connector whose connections are made within [`CONNECT_LIMIT`], or count as not made.
 #[derive(Clone, Debug)]
-struct Limited(HttpsConnector<HttpConnector>);
+struct Limited(HttpsConnector<Road>);
 
-type Connection = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+type Connection = <HttpsConnector<Road> as Service<Uri>>::Response;
 type BoxError = Box<dyn Error + Send + Sync>;
 
 impl Service<Uri> for Limited {
@@ -178,10 +188,10 @@ mod tests {
 
     #[test]
     fn additional_roots_that_are_no_certificates_are_refused() {
-        assert!(Transport::new("OCI", None).is_ok());
+        assert!(Transport::new("OCI", None, None).is_ok());
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for pem in ["", "not PEM", broken] {
-            let refused = Transport::new("OCI", Some(pem.as_bytes())).map(drop).unwrap_err();
+            let refused = Transport::new("OCI", Some(pem.as_bytes()), None).map(drop).unwrap_err();
             assert_eq!(refused.kind, Kind::Tls, "{pem}");
         }
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use dizzy_host::{
     notice::Notice,
     port::{Clock, Deadline, Kind, PortError, PortResult, Receiver, SecretReader},
+    proxy::Proxy,
     reference::Reference,
     secret::SecretText,
 };
@@ -48,6 +49,8 @@ pub struct WebhookSource {
     pub signing_key: Option<Reference>,
     /// More roots to trust (PEM).
     pub tls_ca: Option<Reference>,
+    /// The proxy on the way there, if there is one.
+    pub proxy: Option<Proxy>,
 }
 
 /// A webhook.
@@ -94,7 +97,8 @@ impl Webhook {
             None => None,
             Some(reference) => Some(self.reader.read(reference, deadline).await?),
         };
-        let transport = Transport::new("webhooks", roots.as_ref().map(|pem| pem.expose().as_bytes()))?;
+        let transport =
+            Transport::new("webhooks", roots.as_ref().map(|pem| pem.expose().as_bytes()), self.source.proxy.as_ref())?;
         Ok(Opened { uri, key, transport })
     }
 
@@ -146,6 +150,7 @@ impl Webhook {
             Err(_) => return Err(self.refused(Kind::Timeout)),
             Ok(Err(Broken::NotTrusted)) => return Err(self.refused(Kind::Tls).with_hint(TRUST_HINT)),
             Ok(Err(Broken::NotConnected)) => return Err(self.refused(Kind::Unreachable).with_hint(REACH_HINT)),
+            Ok(Err(Broken::Proxy(trouble))) => return Err(trouble.told(self.refused(trouble.kind()))),
             Ok(Err(Broken::Midway)) => return Err(self.refused(Kind::Unreachable)),
             // It has answered, at length.
             Ok(Err(Broken::TooLong)) => return Ok(()),

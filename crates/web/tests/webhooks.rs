@@ -37,6 +37,7 @@ fn webhook(url: &str, key: Option<&str>, ca: Option<&str>) -> Webhook {
     secrets.extend(ca.map(|ca| ("env:CA".to_owned(), ca.to_owned())));
     let reference = |name: &str| name.parse::<Reference>().unwrap();
     let source = WebhookSource {
+        proxy: None,
         url: reference("env:URL"),
         signing_key: key.map(|_| reference("env:KEY")),
         tls_ca: ca.map(|_| reference("env:CA")),

@@ -31,6 +31,7 @@ const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// # Errors
 /// If it cannot be read, or is wrong.
 pub(crate) async fn configuration(deadline: Deadline) -> Result<Config, Report> {
+    super::proxy()?;
     let Some(value) = environment::text(VARIABLE) else {
         let what = format!("{VARIABLE} is not set: it says where the configuration is");
         return Err(Report::new(Code::ConfigFile, what, NOTHING_DONE).hint(

@@ -9,12 +9,14 @@ mod journal;
 mod notify;
 mod oci;
 mod oracle;
+mod proxy;
 mod wallet;
 
 use std::sync::{Arc, Mutex};
 
 pub(crate) use configuration::configuration;
 pub(crate) use notify::Wired;
+pub(crate) use proxy::proxy;
 
 use async_trait::async_trait;
 use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, RotationContract, SecretsManagerStore};
@@ -339,13 +341,15 @@ impl Composer {
 
 /// AWS's own environment variables, as far as they were taken out of the environment; the SDK finds the rest by itself.
 fn aws_settings() -> AwsSettings {
+    let settings =
+        AwsSettings { extra_roots: switches::extra_roots(), proxy: proxy::known(), ..AwsSettings::default() };
     let secret = environment::text("AWS_SECRET_ACCESS_KEY").or_else(|| environment::text("SECRET_ACCESS_KEY"));
     match (environment::text("AWS_ACCESS_KEY_ID"), secret.map(Zeroizing::new)) {
         (Some(id), Some(secret)) => {
             let token = environment::text("AWS_SESSION_TOKEN").map(Zeroizing::new);
-            AwsSettings::default().with_keys(&id, &secret, token.as_ref().map(|token| token.as_str()))
+            settings.with_keys(&id, &secret, token.as_ref().map(|token| token.as_str()))
         }
-        _ => AwsSettings::default(),
+        _ => settings,
     }
 }
 

@@ -68,7 +68,8 @@ impl Composer {
 
     fn webhook(&self, to: &Destination) -> Option<Webhook> {
         let Destination::Webhook { url, signing_key, tls_ca } = to else { return None };
-        let source = WebhookSource { url: url.clone(), signing_key: signing_key.clone(), tls_ca: tls_ca.clone() };
+        let (url, signing_key, tls_ca) = (url.clone(), signing_key.clone(), tls_ca.clone());
+        let source = WebhookSource { url, signing_key, tls_ca, proxy: super::proxy::known() };
         let reader: Arc<dyn SecretReader> = Arc::<super::Readers>::clone(&self.reader);
         Some(Webhook::new(source, reader, Arc::clone(&self.clock)))
     }

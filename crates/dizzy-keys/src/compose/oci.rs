@@ -13,6 +13,7 @@ use dizzy_oci::{
 use crate::{
     code::{Code, Port},
     report::{NOTHING_DONE, Report},
+    switches,
 };
 
 /// Where OCI's own tools look for their configuration, below the home folder.
@@ -43,7 +44,8 @@ pub(super) fn clients(
             database: endpoint("DATABASE", &config.database),
             notifications: endpoint("NOTIFICATIONS", &config.notifications),
         },
-        extra_roots: None,
+        extra_roots: switches::extra_roots(),
+        proxy: super::proxy::known(),
         clock,
         randomness: Arc::new(SystemRandomness),
         pace: Pace::default(),

@@ -95,7 +95,8 @@ async fn from_content(
 ) -> PortResult<Wallet> {
     if let Some(url) = url(content) {
         let url = PreauthenticatedUrl::new(&url, subject)?;
-        let bytes = url.fetch(WALLET_LIMIT, &UrlSettings::default(), deadline).await?;
+        let settings = UrlSettings { proxy: super::proxy::known(), ..UrlSettings::default() };
+        let bytes = url.fetch(WALLET_LIMIT, &settings, deadline).await?;
         return Wallet::from_bytes(&bytes, password);
     }
     match from_base64(content) {

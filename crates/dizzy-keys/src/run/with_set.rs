@@ -11,7 +11,7 @@ use dizzy_runtime::Trace;
 use crate::{
     args::Global,
     code::Code,
-    compose::Composer,
+    compose::{self, Composer},
     environment, harden,
     report::{NOTHING_DONE, Report},
 };
@@ -46,6 +46,7 @@ pub(super) fn trace() -> Option<Trace> {
 /// Takes out of the process's environment what the configuration says is a secret, and refuses an environment that would show some.
 pub(crate) fn ready(config: &Config) -> Result<(), Report> {
     refuse_packet_dump(config)?;
+    compose::proxy()?;
     let variables = config.references().filter_map(|reference| match reference {
         Reference::Env { name } => Some(name.as_str()),
         Reference::AwsSm { .. } | Reference::AwsSsm { .. } | Reference::File { .. } | Reference::OciVault { .. } => {

@@ -1,4 +1,4 @@
-//! What the places that the program runs in ask of it: log lines that a machine reads.
+//! What the places that the program runs in ask of it: log lines that a machine reads, proxies.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,3 +11,4 @@
 mod common;
 
 mod logs;
+mod proxies;

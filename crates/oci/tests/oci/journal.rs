@@ -71,6 +71,7 @@ async fn two_processes_that_compete_lose_no_update() {
             realm_domain: None,
             endpoints: OciEndpoints { object_storage: Some(endpoint), ..OciEndpoints::default() },
             extra_roots: None,
+            proxy: None,
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
             pace: Pace::default(),

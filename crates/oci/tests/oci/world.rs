@@ -81,6 +81,7 @@ pub(crate) fn settings(oci: &OciEmulator, files: &ConfigFiles) -> OciSettings {
             notifications: Some(oci.endpoint(Service::Notifications)),
         },
         extra_roots: None,
+        proxy: None,
         clock: Arc::new(SystemClock),
         randomness: Arc::new(SystemRandomness),
         pace: Pace {
