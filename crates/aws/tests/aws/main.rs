@@ -11,7 +11,11 @@
 mod bad_worlds;
 mod conformance;
 mod contract;
+#[path = "../../examples/conformance.rs"]
+#[expect(dead_code, reason = "its main is for a real account")]
+mod example;
 mod journal;
+mod live;
 mod mishaps;
 mod objects;
 mod references;
