@@ -31,7 +31,12 @@ use dizzy_host::{
 };
 use tokio::{sync::OnceCell, time::timeout_at};
 
-use crate::{failure::Call, quiet::quietly, roots};
+use crate::{
+    failure::Call,
+    quiet::quietly,
+    role::{AssumedRole, assumed},
+    roots,
+};
 
 /// What is set explicitly; everything left out comes from AWS's own sources.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +51,8 @@ pub struct AwsSettings {
     pub credentials: Option<Credentials>,
     /// More roots to trust (PEM), for private endpoints.
     pub extra_roots: Option<Vec<u8>>,
+    /// A role to assume with whatever credentials there are.
+    pub role: Option<AssumedRole>,
     /// The proxy that everything over https goes through, if there is one. The metadata services of instances and containers speak
     /// plain http and are asked directly.
     pub proxy: Option<Proxy>,
@@ -187,8 +194,11 @@ async fn find(settings: &AwsSettings) -> PortResult<Loaded> {
             loader.credentials_provider(chain.build().await)
         }
     };
-    let config = loader.load().await;
-    for service in ["Secrets Manager", "SSM"] {
+    let mut config = loader.load().await;
+    if let Some(role) = &settings.role {
+        config = assumed(config, role).await;
+    }
+    for service in ["Secrets Manager", "SSM", "STS"] {
         if let Some(url) = endpoint_override(&config, service) {
             refuse_plaintext(&url, service)?;
         }

@@ -19,6 +19,8 @@ use dizzy_host::{
     proxy::ProxyTrouble,
 };
 
+use crate::role::RoleRefused;
+
 /// Whether a call can change anything; decides what an unclear end means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Effect {
@@ -141,8 +143,16 @@ impl Call<'_> {
     }
 
     /// Set if the call failed because there are no credentials to sign with.
-    fn without_credentials(&self, error: &(dyn Error + 'static)) -> Option<PortError> {
-        find::<CredentialsError>(error).map(|_| self.refused(Kind::Denied).with_hint(CREDENTIALS_HINT))
+    pub(crate) fn without_credentials(&self, error: &(dyn Error + 'static)) -> Option<PortError> {
+        find::<CredentialsError>(error)?;
+        if let Some(trouble) = ProxyTrouble::of(error) {
+            return Some(trouble.told(self.refused(trouble.kind())));
+        }
+        if find::<RoleRefused>(error).is_none() {
+            return Some(self.refused(Kind::Denied).with_hint(CREDENTIALS_HINT));
+        }
+        let is_away = find::<hyper_util::client::legacy::Error>(error).is_some();
+        Some(self.refused(if is_away { Kind::Unreachable } else { Kind::Denied }).with_hint(ROLE_HINT))
     }
 
     /// What an AWS error code means, and what to do about it.
@@ -266,6 +276,10 @@ const WRONG_REGION_CODES: &[&str] =
 
 const REGION_HINT: &str =
     "the bucket is in another region: set AWS_REGION to it, or use a bucket in the region that is set";
+
+/// What to do when a role cannot be assumed.
+const ROLE_HINT: &str = "the role in `aws.role_arn` could not be assumed: sts:AssumeRole on it is needed, its trust policy has to name who asks \
+     (and `aws.external_id`, if it asks for one), and STS has to be in reach";
 
 /// What to do when there are no credentials.
 pub(crate) const CREDENTIALS_HINT: &str = "AWS credentials were looked for in the environment, the profile, a web identity \

@@ -99,7 +99,11 @@ async fn signed(aws: &Loaded, call: &Call<'_>, ask: Ask) -> PortResult<HttpReque
     let broken = || call.refused(Kind::Other);
     let unsigned = || call.refused(Kind::Denied).with_hint(CREDENTIALS_HINT);
     let provider = aws.config.credentials_provider().ok_or_else(unsigned)?;
-    let identity: Identity = provider.provide_credentials().await.map_err(|_| unsigned())?.into();
+    let identity: Identity = provider
+        .provide_credentials()
+        .await
+        .map_err(|error| call.without_credentials(&error).unwrap_or_else(unsigned))?
+        .into();
     let host = authority(&ask.url).ok_or_else(broken)?.to_owned();
     let mut headers = vec![("host", host)];
     headers.extend(ask.headers);

@@ -5,6 +5,7 @@ No value of a secret is ever logged or returned here.
 """
 
 import json
+from urllib.parse import parse_qsl
 import select
 import socket
 import threading
@@ -36,6 +37,8 @@ class Call:
             self.operation = environ["REQUEST_METHOD"].capitalize() + ("Object" if key else "Bucket")
         elif body.startswith(b"Action="):
             self.operation = body[len(b"Action=") :].split(b"&")[0].decode()
+            fields = dict(parse_qsl(body.decode()))
+            self.detail = {name: fields[name] for name in ("RoleArn", "RoleSessionName", "ExternalId") if name in fields}
 
     def _json(self, body):
         try:

@@ -19,7 +19,7 @@ pub(crate) use notify::Wired;
 pub(crate) use proxy::proxy;
 
 use async_trait::async_trait;
-use dizzy_aws::{AwsClients, AwsSecretReader, AwsSettings, RotationContract, SecretsManagerStore};
+use dizzy_aws::{AssumedRole, AwsClients, AwsSecretReader, AwsSettings, RotationContract, SecretsManagerStore};
 use dizzy_db::{PostgresConfig, PostgresDatabase, PublicRoots, Roots};
 use dizzy_host::{
     config::{Adapter, Config, Engine, RotationSet, Secret},
@@ -92,7 +92,12 @@ impl Composer {
     /// Remembers the configuration; connects to nothing.
     #[must_use]
     pub(crate) fn new(config: Config) -> Self {
-        let aws = AwsClients::load(aws_settings());
+        let role = config.aws_role.as_ref().map(|role| AssumedRole {
+            arn: role.arn.clone(),
+            external_id: role.external_id.clone(),
+            session_name: role.session_name.clone(),
+        });
+        let aws = AwsClients::load(AwsSettings { role, ..aws_settings() });
         let clock = switches::clock();
         let variable = environment::text;
         let oci = oci::clients(&config.oci, variable, Arc::clone(&clock), keys(&aws));

@@ -15,6 +15,9 @@ use crate::args::{KmsKey, Role};
 /// Longest inline policy of a role, without white space (IAM user guide, "IAM and AWS STS quotas"). A managed policy takes 6,144.
 const MOST_CHARACTERS: usize = 10_240;
 
+/// What taking on a role needs (service authorization reference, AWS STS).
+const ASSUME: &str = "sts:AssumeRole";
+
 /// What the configuration does not know.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
@@ -22,6 +25,8 @@ pub(crate) struct Scope {
     pub(crate) region: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) keys: Vec<KmsKey>,
+    /// The role that is assumed.
+    pub(crate) role: Option<String>,
 }
 
 /// The policy, and what is to be said of it.
@@ -68,6 +73,7 @@ pub(crate) fn policy(uses: &[Use], role: Role, scope: &Scope) -> Policy {
         }
     }
     made.keys(&uses);
+    made.assumed(!uses.is_empty());
     let document = Document { version: "2012-10-17", statement: made.statements };
     let mut notes = scope.notes(&document, &uses);
     let length = serde_json::to_string(&document).unwrap_or_default().len();
@@ -174,6 +180,20 @@ impl Maker<'_> {
         });
     }
 
+    /// The one right that who assumes a role needs, and not the role.
+    fn assumed(&mut self, is_used: bool) {
+        let Some(role) = self.scope.role.clone().filter(|_| is_used) else { return };
+        self.grant("AssumedRole", (ASSUME, role.clone()), &Conditions::new());
+        self.lines.push(Line {
+            right: ASSUME.to_owned(),
+            on: role,
+            call: "AssumeRole".to_owned(),
+            key: "aws.role_arn".to_owned(),
+            why: "the role is taken on".to_owned(),
+            tested: true,
+        });
+    }
+
     /// What the keys add that were named.
     fn keys(&mut self, uses: &[(&Use, Usage)]) {
         for key in &self.scope.keys {
@@ -275,6 +295,11 @@ impl Scope {
                 "`-??????` stands for the six characters that Secrets Manager puts behind a name; whole ARNs in the configuration are exact"
                     .to_owned(),
             );
+        }
+        if self.role.is_some() && !uses.is_empty() {
+            notes.push(format!(
+                "{ASSUME} is for the identity that the program starts with, everything else for the role that it assumes; the role's trust policy has to name that identity"
+            ));
         }
         if self.keys.is_empty() && !uses.is_empty() {
             notes.push(

@@ -36,6 +36,7 @@ pub(super) fn run(global: &Global, command: &Policy) -> Result<Exit, Report> {
 fn of_aws(global: &Global, args: &PolicyAws) -> Result<Exit, Report> {
     let common = &args.common;
     let scope = aws::Scope {
+        role: config::load(&global.config)?.aws_role.map(|role| role.arn),
         partition: args.partition.clone(),
         region: args.region.clone(),
         account: args.account.clone(),

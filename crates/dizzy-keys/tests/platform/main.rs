@@ -1,4 +1,4 @@
-//! What the places that the program runs in ask of it: log lines that a machine reads, proxies.
+//! What the places that the program runs in ask of it: log lines that a machine reads, proxies, a role to assume.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,3 +12,4 @@ mod common;
 
 mod logs;
 mod proxies;
+mod roles;

@@ -3,6 +3,7 @@
 //! [`model`] is what is written, [`resolved`] what the program uses; [`load`] goes from one to the other and says exactly
 //! where a mistake is. Only the file is read here: no environment, no secret, no network.
 
+mod aws_role;
 pub mod error;
 pub mod model;
 mod notify;
@@ -16,8 +17,8 @@ use std::path::Path;
 
 pub use error::{ConfigError, Mistake, Position};
 pub use resolved::{
-    Adapter, Audit, AuditRequire, Config, Database, Destination, Engine, Need, Notify, Oci, OciAuth, OnActiveSessions,
-    Place, ReceiverConfig, RotationSet, Secret, Wallet,
+    Adapter, Audit, AuditRequire, AwsRole, Config, Database, Destination, Engine, Need, Notify, Oci, OciAuth,
+    OnActiveSessions, Place, ReceiverConfig, RotationSet, Secret, Wallet,
 };
 pub use schedule::{Due, Past, Rule, Schedule, Window};
 pub use shard::{MAX_SHARDS, Shard};

@@ -21,6 +21,9 @@ pub struct Model {
     /// The audit trail.
     #[serde(default)]
     pub audit: AuditModel,
+    /// AWS: a role to take on.
+    #[serde(default)]
+    pub aws: AwsModel,
     /// Oracle Cloud: how to authenticate, and other endpoints than the public ones.
     #[serde(default)]
     pub oci: OciModel,
@@ -65,6 +68,18 @@ pub enum AuditRequire {
     Any,
     /// Every one.
     All,
+}
+
+/// AWS.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AwsModel {
+    /// A role to assume with the credentials that AWS's own sources give: everything in AWS is done as this role.
+    pub role_arn: Option<String>,
+    /// What the role's trust policy asks for, if it asks (`sts:ExternalId`). Not a secret.
+    pub external_id: Option<String>,
+    /// The name of the session, which CloudTrail shows (default `dizzy-keys`).
+    pub session_name: Option<String>,
 }
 
 /// Oracle Cloud.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dizzy_engine::Strategy;
 
 use super::{
-    MAX_DATABASES, MAX_SECRETS,
+    MAX_DATABASES, MAX_SECRETS, aws_role,
     error::ConfigError,
     model::{
         AuditModel, ClassModel, DatabaseModel, Engine, FormatModel, Model, OciModel, PasswordModel, Passwords,
@@ -65,6 +65,7 @@ pub(super) fn resolve(source: &Source<'_>, model: Model) -> Resolved<Config> {
     let journal = at.place(model.journal.url.as_deref().unwrap_or(DEFAULT_JOURNAL))?;
     needs.extend(at.need_of_place(&journal));
     let audit = audit(&root.key("audit"), model.audit, &mut needs)?;
+    let aws_role = aws_role::resolve(&root.key("aws"), model.aws)?;
     let oci = oci(&root.key("oci"), model.oci, &mut needs)?;
     let notify = notify::resolve(&root.key("notify"), model.notify, &mut needs)?;
     let at = root.key("sets");
@@ -79,7 +80,7 @@ pub(super) fn resolve(source: &Source<'_>, model: Model) -> Resolved<Config> {
         sets.insert(name, set);
     }
     sets_are_disjoint(&at, &sets)?;
-    Ok(Config { file: source.name.to_owned(), journal, audit, oci, notify, sets, needs })
+    Ok(Config { file: source.name.to_owned(), journal, audit, aws_role, oci, notify, sets, needs })
 }
 
 fn audit(at: &At<'_>, model: AuditModel, needs: &mut Vec<Need>) -> Resolved<Audit> {

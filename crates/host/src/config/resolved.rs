@@ -25,6 +25,8 @@ pub struct Config {
     pub journal: Place,
     /// The audit trail.
     pub audit: Audit,
+    /// The role to assume in AWS, if there is one.
+    pub aws_role: Option<AwsRole>,
     /// Oracle Cloud.
     pub oci: Oci,
     /// Who is told how sets have ended.
@@ -146,6 +148,17 @@ pub enum Destination {
         /// More roots (PEM).
         tls_ca: Option<Reference>,
     },
+}
+
+/// A role to assume in AWS.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AwsRole {
+    /// Its ARN.
+    pub arn: String,
+    /// What its trust policy asks for.
+    pub external_id: Option<String>,
+    /// The name of the session.
+    pub session_name: String,
 }
 
 /// Oracle Cloud.
@@ -375,6 +388,7 @@ impl Config {
             file: String::new(),
             journal,
             audit,
+            aws_role: None,
             oci: Oci::default(),
             notify: Notify::default(),
             sets: BTreeMap::new(),

@@ -298,6 +298,9 @@ fn places_wallets_and_endpoints_are_checked() {
     seen += &with("[audit]\nsinks = []");
     seen += &with("[audit]\nsinks = [\"file:a\", \"file:a\"]");
     seen += &with("[oci.endpoints]\nvaults = \"http://vault.example.net\"");
+    seen += &with("[aws]\nrole_arn = \"arn:aws:iam::12345:role/x\"");
+    seen += &with("[aws]\nexternal_id = \"x-1\"");
+    seen += &with("[aws]\nrole_arn = \"arn:aws:iam::123456789012:role/a/b\"\nsession_name = \"no spaces\"");
     seen += &broken("service", "wallet = \"https://objectstorage/p/canary-7f3a/w.zip\"\nservice");
     seen += &broken("service", "wallet = \"oci://ns/bucket\"\nservice");
     seen += &broken(
@@ -308,6 +311,9 @@ fn places_wallets_and_endpoints_are_checked() {
     {
         parse("x.toml", &format!("{good}\n{MINIMAL}")).unwrap();
     }
+    let role = "[aws]\nrole_arn = \"arn:aws-cn:iam::123456789012:role/team/rotator\"\nexternal_id = \"a:b/c-1\"";
+    let role = parse("x.toml", &format!("{role}\n{MINIMAL}")).unwrap().aws_role.unwrap();
+    assert_eq!((role.external_id.as_deref(), role.session_name.as_str()), (Some("a:b/c-1"), "dizzy-keys"));
     let config = parse("x.toml", &format!("[journal]\nurl = \"oci://ns/bucket/a/b/\"\n{MINIMAL}")).unwrap();
     assert_eq!(config.journal.to_string(), "oci://ns/bucket/a/b");
     insta::assert_snapshot!("places_wallets_and_endpoints_are_checked", seen);
