@@ -12,6 +12,7 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::operation::{
     describe_secret::DescribeSecretOutput, get_secret_value::GetSecretValueOutput,
+    put_secret_value::PutSecretValueOutput,
 };
 use dizzy_engine::Generation;
 use dizzy_host::{
@@ -238,6 +239,45 @@ impl SecretsManagerStore {
         }
     }
 
+    /// Stores a version under our name, and under no other: without any, AWS moves CURRENT at once.
+    async fn put(
+        &self,
+        call: &Call<'_>,
+        name: &VersionName,
+        id: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<PutSecretValueOutput> {
+        let aws = self.clients.loaded(call, deadline).await?;
+        let request = aws
+            .secrets_manager
+            .put_secret_value()
+            .secret_id(&self.id)
+            .client_request_token(&id.0)
+            .version_stages(name.to_string())
+            .secret_string(value.expose());
+        let request = match &self.contract {
+            None => request,
+            // The label is on this version already; left out, it might be taken off.
+            Some(contract) => request
+                .version_stages(PENDING)
+                .set_rotation_token(contract.rotation_token.as_ref().map(|token| token.expose().to_owned())),
+        };
+        // Even a lost reply makes the version worth waiting for.
+        self.remember(id);
+        let sent =
+            until(deadline, call, Box::pin(async { request.send().await.map_err(|error| call.failed(&error)) })).await;
+        let stored = match sent {
+            Ok(stored) => stored,
+            Err(error) => return Err(self.explained(error, call, deadline).await),
+        };
+        if stored.version_id() != Some(id.0.as_str()) {
+            // [api] The token "becomes the VersionId of the new version".
+            return Err(call.unclear(Kind::Malformed));
+        }
+        Ok(stored)
+    }
+
     /// After a move of our own name was refused as a conflict: where is the name now?
     async fn whereabouts(&self, name: &VersionName, deadline: Deadline) -> PortResult<Option<VersionId>> {
         let call = self.call("read the labels of", "secretsmanager:DescribeSecret", Effect::Read);
@@ -312,45 +352,43 @@ impl SecretStore for SecretsManagerStore {
 
     async fn stage(&self, name: &VersionName, value: &SecretText, deadline: Deadline) -> PortResult<VersionId> {
         let call = self.call("store a new version of", "secretsmanager:PutSecretValue", Effect::Write);
-        let length = value.expose().len();
-        if length == 0 || length > MAX_VALUE {
-            let hint = format!("Secrets Manager takes 1 to {MAX_VALUE} bytes; this would be {length}");
-            return Err(call.refused(Kind::Policy).with_hint(hint));
-        }
-        let aws = self.clients.loaded(&call, deadline).await?;
-        let derived = || VersionId(token_for(&self.salt, &self.id, name));
+        check_length(&call, value)?;
+        let derived = || VersionId(token_for(&self.salt, &self.id, &name.to_string()));
         let id = self.contract.as_ref().map_or_else(derived, |contract| contract.version.clone());
         self.refuse_to_take_the_name(&call, name, &id, deadline).await?;
-        // Always with our label, and with no other: without any, AWS moves CURRENT at once.
-        let request = aws
-            .secrets_manager
-            .put_secret_value()
-            .secret_id(&self.id)
-            .client_request_token(&id.0)
-            .version_stages(name.to_string())
-            .secret_string(value.expose());
-        let request = match &self.contract {
-            None => request,
-            // The label is on this version already; left out, it might be taken off.
-            Some(contract) => request
-                .version_stages(PENDING)
-                .set_rotation_token(contract.rotation_token.as_ref().map(|token| token.expose().to_owned())),
-        };
-        // Even a lost reply makes the version worth waiting for.
-        self.remember(&id);
-        let sent =
-            until(deadline, &call, Box::pin(async { request.send().await.map_err(|error| call.failed(&error)) })).await;
-        let stored = match sent {
-            Ok(stored) => stored,
-            Err(error) => return Err(self.explained(error, &call, deadline).await),
-        };
-        if stored.version_id() != Some(id.0.as_str()) {
-            // [api] The token "becomes the VersionId of the new version".
-            return Err(call.unclear(Kind::Malformed));
-        }
+        let stored = self.put(&call, name, &id, value, deadline).await?;
         // [api] A repeat "succeeds but does nothing": it does not bring back a label that was taken off meanwhile.
         if !stored.version_stages().contains(&name.to_string()) {
             self.label(name, &id, deadline).await?;
+        }
+        self.note(name, Some(&id));
+        Ok(id)
+    }
+
+    async fn restage(
+        &self,
+        name: &VersionName,
+        edited: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId> {
+        let call = self.call("store an edited version of", "secretsmanager:PutSecretValue", Effect::Write);
+        check_length(&call, value)?;
+        if self.contract.is_some() {
+            let hint =
+                "Secrets Manager has begun this rotation and expects the version that it named to become AWSCURRENT";
+            return Err(call.refused(Kind::Managed).with_hint(hint));
+        }
+        let id = VersionId(token_for(&self.salt, &self.id, &format!("{name} {edited}")));
+        // [api] Secrets Manager takes a label off the version that has it when a new version is put with it.
+        let stored = self.put(&call, name, &id, value, deadline).await?;
+        if !stored.version_stages().contains(&name.to_string()) {
+            // A repeat moves nothing: the name may have gone to another edit meanwhile.
+            let relabel = self.call("label a version of", "secretsmanager:UpdateSecretVersionStage", Effect::Write);
+            let on = self.whereabouts(name, deadline).await?;
+            if on.as_ref() != Some(&id) {
+                self.relabel(&relabel, &name.to_string(), on.as_ref(), Some(&id), deadline).await?;
+            }
         }
         self.note(name, Some(&id));
         Ok(id)
@@ -414,6 +452,15 @@ impl SecretStore for SecretsManagerStore {
             Err(error) => Err(error),
         }
     }
+}
+
+fn check_length(call: &Call<'_>, value: &SecretText) -> PortResult<()> {
+    let length = value.expose().len();
+    if length == 0 || length > MAX_VALUE {
+        let hint = format!("Secrets Manager takes 1 to {MAX_VALUE} bytes; this would be {length}");
+        return Err(call.refused(Kind::Policy).with_hint(hint));
+    }
+    Ok(())
 }
 
 fn stored(call: &Call<'_>, answer: GetSecretValueOutput) -> PortResult<StoredVersion> {

@@ -3,16 +3,16 @@
 //! Secrets Manager uses the token as the version's id. Equal tokens are what makes the first writer win: a second put with
 //! other data is refused, and one with the same data does nothing.
 
-use dizzy_host::port::VersionName;
 use sha2::{Digest as _, Sha256};
 
-/// The token of `name` in the secret `id`, under the salt that the set gave the store.
+/// The token of `name` in the secret `id`, under the salt that the set gave the store. A version made of an edit has the edited version's id
+/// behind its name.
 ///
 /// Form: a UUID of version 8 (RFC 9562, "custom"), 36 characters; Secrets Manager asks for 32 to 64.
-pub(crate) fn token_for(salt: &str, id: &str, name: &VersionName) -> String {
+pub(crate) fn token_for(salt: &str, id: &str, name: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(b"dizzy-keys version token 1");
-    for part in [salt, secret_name(id), &name.to_string()] {
+    for part in [salt, secret_name(id), name] {
         // With the length in front, no two triples give the same bytes. Eight bytes of it on every machine.
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part.as_bytes());
@@ -49,11 +49,12 @@ fn secret_name(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use dizzy_engine::Generation;
+    use dizzy_host::port::VersionName;
 
     use super::*;
 
     fn token(salt: &str, id: &str, generation: u64, register: &str) -> String {
-        token_for(salt, id, &VersionName::new(Generation(generation), register))
+        token_for(salt, id, &VersionName::new(Generation(generation), register).to_string())
     }
 
     #[test]

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::{
     api::{Api, Wanted},
-    model::{Bundle, Secret, Stage, State, Version},
+    model::{Bundle, NewName, Secret, Stage, State, Version},
     seen::Seen,
 };
 use crate::{
@@ -125,6 +125,45 @@ impl OciVaultStore {
         core::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), seen)
     }
 
+    /// Makes a version, which is PENDING, or finds the one that an earlier attempt made.
+    async fn make(
+        &self,
+        call: &Call<'_>,
+        name: &NewName<'_>,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId> {
+        let length = value.expose().len();
+        if length == 0 || length > MAX_VALUE {
+            let hint = format!("Vault takes 1 to {MAX_VALUE} bytes; this would be {length}");
+            return Err(call.refused(Kind::Policy).with_hint(hint));
+        }
+        let mut known = self.remember_seen(None);
+        let mut last = call.refused(Kind::Busy);
+        let mut searched = false;
+        for _ in 0..ROUNDS {
+            let seen = match known.take() {
+                Some(seen) => seen,
+                None => self.look(call, deadline).await?,
+            };
+            if let Some(version) = seen.version_made_as(name) {
+                return self.taken(call, version, value, deadline).await;
+            }
+            seen.check_room(call, 1)?;
+            seen.check_pending(call, Some(name.generation), &self.ocid)?;
+            match self.api.make_version(call, &seen.secret.etag, name, value, deadline).await {
+                Ok(()) => return self.made(call, name, deadline).await.map_err(unknown),
+                Err(failure) if is_stale(&failure) => last = failure.error,
+                Err(failure) if is_about_the_name(&failure) && !searched => {
+                    (last, searched) = (failure.error, true);
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+            self.pause(deadline).await;
+        }
+        Err(last)
+    }
+
     /// The name is taken: by the same value, it is ours; by another, the first writer has won.
     async fn taken(
         &self,
@@ -144,11 +183,11 @@ impl OciVaultStore {
     }
 
     /// After a new version was accepted: its number, as soon as the secret is at rest.
-    async fn made(&self, call: &Call<'_>, name: &VersionName, deadline: Deadline) -> PortResult<VersionId> {
+    async fn made(&self, call: &Call<'_>, name: &NewName<'_>, deadline: Deadline) -> PortResult<VersionId> {
         self.pause(deadline).await;
         let mut waits = READ_BACK_WAITS.iter();
         loop {
-            if let Some(version) = self.look(call, deadline).await?.version_named(name) {
+            if let Some(version) = self.look(call, deadline).await?.version_made_as(name) {
                 let id = version.id();
                 self.remember_written(&id);
                 return Ok(id);
@@ -241,35 +280,19 @@ impl SecretStore for OciVaultStore {
 
     async fn stage(&self, name: &VersionName, value: &SecretText, deadline: Deadline) -> PortResult<VersionId> {
         let call = self.call("store a new version of", USE_SECRETS, Effect::Write);
-        let length = value.expose().len();
-        if length == 0 || length > MAX_VALUE {
-            let hint = format!("Vault takes 1 to {MAX_VALUE} bytes; this would be {length}");
-            return Err(call.refused(Kind::Policy).with_hint(hint));
-        }
-        let mut known = self.remember_seen(None);
-        let mut last = call.refused(Kind::Busy);
-        let mut searched = false;
-        for _ in 0..ROUNDS {
-            let seen = match known.take() {
-                Some(seen) => seen,
-                None => self.look(&call, deadline).await?,
-            };
-            if let Some(version) = seen.version_named(name) {
-                return self.taken(&call, version, value, deadline).await;
-            }
-            seen.check_room(&call, 1)?;
-            seen.check_pending(&call, Some(name), &self.ocid)?;
-            match self.api.make_version(&call, &seen.secret.etag, name, value, deadline).await {
-                Ok(()) => return self.made(&call, name, deadline).await.map_err(unknown),
-                Err(failure) if is_stale(&failure) => last = failure.error,
-                Err(failure) if is_about_the_name(&failure) && !searched => {
-                    (last, searched) = (failure.error, true);
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-            self.pause(deadline).await;
-        }
-        Err(last)
+        self.make(&call, &NewName { generation: name, edited: None }, value, deadline).await
+    }
+
+    async fn restage(
+        &self,
+        name: &VersionName,
+        edited: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId> {
+        let call = self.call("store an edited version of", USE_SECRETS, Effect::Write);
+        let edited = Some(number(edited).ok_or_else(|| call.refused(Kind::NotFound))?);
+        self.make(&call, &NewName { generation: name, edited }, value, deadline).await
     }
 
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
@@ -339,6 +362,10 @@ impl SecretStore for OciVaultStore {
                 }
                 Err(failure) => return Err(failure.into()),
             };
+            if version.is_edit() {
+                // What was staged before the edit came goes first: as long as this version is there, it is looked for.
+                self.prune_before(&call, name, number, deadline).await?;
+            }
             if version.is_leaving() {
                 return Ok(());
             }
@@ -363,6 +390,25 @@ impl SecretStore for OciVaultStore {
 }
 
 impl OciVaultStore {
+    /// Schedules the deletion of the versions that had this name before the one of this number.
+    async fn prune_before(
+        &self,
+        call: &Call<'_>,
+        name: &VersionName,
+        number: u64,
+        deadline: Deadline,
+    ) -> PortResult<()> {
+        let time = self.api.clients().clock().now().plus_ms(UNTIL_DELETION_MS);
+        let time = rfc3339(time).ok_or_else(|| call.refused(Kind::Other))?;
+        let seen = self.look(call, deadline).await?;
+        let before = seen.versions_named(name).filter(|version| version.number() < number);
+        for version in before.filter(|version| !version.is_leaving() && version.is(Stage::Deprecated)) {
+            self.settled(call, deadline).await?;
+            self.api.schedule_deletion(call, version.number(), &time, deadline).await?;
+        }
+        Ok(())
+    }
+
     /// The name is not on the version it was said to be on: then it must not be on any other.
     async fn nowhere(&self, call: &Call<'_>, name: &VersionName, deadline: Deadline) -> PortResult<()> {
         let seen = self.look(call, deadline).await?;

@@ -6,6 +6,7 @@
 mod adopt;
 mod attempts;
 mod databases;
+mod edits;
 mod execute;
 mod fit;
 mod keyring;

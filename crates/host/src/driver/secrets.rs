@@ -9,11 +9,12 @@ use super::{
     attempts::Unknown,
     number,
     session::{Session, document_error, missing_version, no_register, parse},
+    trouble::outcome_of,
 };
 use crate::{
     config::Engine,
     document::{Credential, Endpoint, Entry, SecretDocument},
-    port::{Kind, Labels, Login, PortError, PortResult, StoredVersion, VersionId, VersionName},
+    port::{Certainty, Kind, Labels, Login, PortError, PortResult, StoredVersion, VersionId, VersionName},
     secret::Password,
 };
 
@@ -109,22 +110,26 @@ impl Session<'_> {
                 generation.map_or(Seen::Foreign, Seen::Generation)
             }
         };
-        let outcome = Outcome::Labels { current: seen(&labels.current), pending: seen(&labels.pending) };
-        if register.phase == Phase::Commit && seen(&labels.current) == Seen::Foreign {
-            self.trouble(
-                self.secret_target(store),
-                moved_by_somebody_else(&labels, register.next.and_then(|next| self.version(store, next))),
-            );
-        }
-        let mut state = self.state();
-        state.pending.insert(store.0, labels.pending.clone());
-        for (named, id) in &labels.named {
-            if document.register.starts_with(&named.register) {
-                state.staged.entry((store.0, named.generation)).or_insert_with(|| id.clone());
+        let (mut current, pending) = (seen(&labels.current), seen(&labels.pending));
+        {
+            let mut state = self.state();
+            state.edited.remove(&store.0);
+            state.pending.insert(store.0, labels.pending.clone());
+            for (named, id) in &labels.named {
+                if document.register.starts_with(&named.register) {
+                    state.staged.entry((store.0, named.generation)).or_insert_with(|| id.clone());
+                }
             }
         }
-        drop(state);
-        Ok(outcome)
+        if register.phase == Phase::Commit && current == Seen::Foreign {
+            if self.merge(register, store, &labels).await? {
+                current = Seen::Generation(register.current);
+            } else {
+                let decided = register.next.and_then(|next| self.version(store, next));
+                self.trouble(self.secret_target(store), moved_by_somebody_else(&labels, decided));
+            }
+        }
+        Ok(Outcome::Labels { current, pending })
     }
 
     /// Puts the version of `generation` into a secret. The first secret that publishes a database decides its password;
@@ -302,12 +307,41 @@ impl Session<'_> {
         Ok(())
     }
 
-    pub(super) async fn promote(&self, store: StoreIx, from: Generation, to: Generation) -> PortResult<()> {
+    pub(super) async fn promote(&self, store: StoreIx, from: Generation, generation: Generation) -> PortResult<()> {
         let secret = self.secret(store)?;
-        let (Some(from), Some(to)) = (self.version(store, from), self.version(store, to)) else {
-            return Err(missing_version(to));
+        let (Some(from), Some(to)) = (self.version(store, from), self.version(store, generation)) else {
+            return Err(missing_version(generation));
         };
-        secret.store.promote(&from, &to, self.limits.store()).await
+        // An edit that the decided generation took in is what CURRENT moves on from.
+        let from = self.state().edited.get(&store.0).cloned().unwrap_or(from);
+        let promoted = secret.store.promote(&from, &to, self.limits.store()).await;
+        let Err(error) = promoted else { return Ok(()) };
+        if error.kind != Kind::NotFound {
+            return Err(error);
+        }
+        // A worker that took an edit in may have died before it could record the version that has the name now.
+        let labels = secret.store.labels(self.limits.store()).await?;
+        match labels.named.get(&self.version_name(generation)?) {
+            Some(named) if *named != to => {
+                self.state().staged.insert((store.0, generation), named.clone());
+                Err(PortError { certainty: Certainty::Unknown, kind: Kind::Conflict, ..error })
+            }
+            Some(_) | None => Err(error),
+        }
+    }
+
+    /// Takes a person's edit in, and records that.
+    async fn merge(&self, register: &Register, store: StoreIx, labels: &Labels) -> PortResult<bool> {
+        let began = tokio::time::Instant::now();
+        let taken = self.take_edit_in(register, store, labels).await;
+        let outcome = match &taken {
+            Ok(false) => return Ok(false),
+            Ok(true) => Outcome::Applied,
+            Err(error) => outcome_of(error),
+        };
+        let about = (Some(self.secret_target(store)), register.next.map(|next| (store, next)));
+        self.note("edit.merged", &outcome, register, about, began);
+        taken
     }
 
     /// What a consumer sees: CURRENT, read anew, and a login with it on every database whose password this secret decides.

@@ -60,6 +60,8 @@ pub(super) struct State {
     pub(super) rollover: BTreeMap<u8, RolloverDocument>,
     /// What the servers said about the ends of passwords' lives in this run.
     pub(super) expiries: BTreeMap<u8, Expiries>,
+    /// Versions that a person made CURRENT after the decision, and that the decided generation has taken in.
+    pub(super) edited: BTreeMap<u8, VersionId>,
     /// Databases that said, when they were last looked at, that no rollover window is open.
     pub(super) window_over: BTreeSet<u8>,
     /// What became of older sessions where a revoke has come to its end.

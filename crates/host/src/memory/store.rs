@@ -51,6 +51,8 @@ struct State {
 struct Secret {
     versions: BTreeMap<VersionId, SecretText>,
     labels: Labels,
+    /// Which version was made of a generation and an edit.
+    edits: BTreeMap<(VersionName, VersionId), VersionId>,
     issued: u64,
 }
 
@@ -58,7 +60,8 @@ impl MemoryStore {
     /// A secret whose CURRENT is `value`, without any other version.
     #[must_use]
     pub fn new(name: &str, value: SecretText, retention: Retention) -> Self {
-        let mut secret = Secret { versions: BTreeMap::new(), labels: Labels::default(), issued: 0 };
+        let mut secret =
+            Secret { versions: BTreeMap::new(), labels: Labels::default(), edits: BTreeMap::new(), issued: 0 };
         let id = secret.create(value);
         secret.labels.current = Some(id);
         let state = State { before: secret.clone(), secret, stale_reads: 0, managed: false };
@@ -231,6 +234,30 @@ impl SecretStore for MemoryStore {
             }
             Some(id) if secret.versions.get(id) == Some(value) => Ok(id.clone()),
             Some(_) => Err(self.refused(Kind::Exists, &format!("{name} is taken by another value"))),
+        })
+    }
+
+    async fn restage(
+        &self,
+        name: &VersionName,
+        edited: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId> {
+        self.change(deadline, |secret| {
+            let key = (name.clone(), edited.clone());
+            let made = secret.edits.get(&key).filter(|id| secret.versions.contains_key(*id)).cloned();
+            let id = match made {
+                Some(id) if secret.versions.get(&id) == Some(value) => id,
+                Some(_) => return Err(self.refused(Kind::Exists, &format!("{edited} is in {name} with another value"))),
+                None => secret.create(value.clone()),
+            };
+            secret.edits.insert(key, id.clone());
+            secret.labels.named.insert(name.clone(), id.clone());
+            if self.staging == Staging::Pending && secret.labels.current.as_ref() != Some(&id) {
+                secret.labels.pending = Some(id.clone());
+            }
+            Ok(id)
         })
     }
 

@@ -111,6 +111,21 @@ pub trait SecretStore: Send + Sync {
     /// `Exists` if the name is taken by another value (read it then: the first writer wins).
     async fn stage(&self, name: &VersionName, value: &SecretText, deadline: Deadline) -> PortResult<VersionId>;
 
+    /// Creates one more version of the generation `name`: `value` is what the version `edited` holds, which a person made CURRENT, with the
+    /// credentials of the generation in it. The name goes over to the new version; CURRENT is not touched, and PENDING goes where
+    /// [`stage`](Self::stage) would put it. A repeat for the same edit and value returns the same id.
+    ///
+    /// # Errors
+    /// `Exists` if this edit was taken in before with another value; `Managed` if the store itself has begun this rotation and expects the version
+    /// that it named.
+    async fn restage(
+        &self,
+        name: &VersionName,
+        edited: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId>;
+
     /// Puts our name on a version that exists already (adoption). Idempotent. A store in which names are given at creation only, and
     /// in which no version vanishes by itself (OCI Vault), merely checks that the version is there and will stay.
     ///

@@ -526,7 +526,7 @@ impl Faults {
     pub(super) fn point_of_store(&self, verb: &str, store: &str) -> Point {
         let published = if store.starts_with("oci-") { Point::PromoteOci } else { Point::PromoteAws };
         match verb {
-            "promote" => published,
+            "promote" | "restage" => published,
             "current" | "labels" if self.phase_is("commit") => published,
             "stage" | "room" | "label" => Point::Put,
             "labels" | "move_pending" => Point::Pending,

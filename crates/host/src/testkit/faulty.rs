@@ -329,6 +329,21 @@ impl SecretStore for FaultyStore {
         self.faults.run(self.call("stage", deadline), call, Some(later)).await
     }
 
+    async fn restage(
+        &self,
+        name: &VersionName,
+        edited: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId> {
+        let later = || -> PortResult<Later> {
+            let (inner, name, edited, value) = (Arc::clone(&self.inner), name.clone(), edited.clone(), value.clone());
+            Ok(Box::pin(async move { drop(inner.restage(&name, &edited, &value, Deadline::after(DELIVERY)).await) }))
+        };
+        let call = |deadline| self.inner.restage(name, edited, value, deadline);
+        self.faults.run(self.call("restage", deadline), call, Some(later)).await
+    }
+
     fn stages_as_pending(&self) -> bool {
         self.inner.stages_as_pending()
     }

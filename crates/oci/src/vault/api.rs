@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use dizzy_host::{
-    port::{Deadline, Kind, PortResult, VersionName},
+    port::{Deadline, Kind, PortResult},
     secret::SecretText,
 };
 use dizzy_web::Answer;
 use http::{HeaderName, Method, header};
 use serde::de::DeserializeOwned;
 
-use super::model::{Bundle, MakeVersion, Secret, Version};
+use super::model::{Bundle, MakeVersion, NewName, Secret, Version};
 use crate::{
     clients::{Ask, Body, OciClients, encoded},
     endpoints::Service,
@@ -95,7 +95,7 @@ impl Api {
         &self,
         call: &Call<'_>,
         etag: &str,
-        name: &VersionName,
+        name: &NewName<'_>,
         value: &SecretText,
         deadline: Deadline,
     ) -> Result<(), Failure> {

@@ -1,6 +1,8 @@
 //! What Vault's two services say, as far as it matters here. Field names as in Oracle's Python SDK (oci 2.189.0, `vault` and
 //! `secrets` models); unknown fields and stages are passed over, so that additions do no harm.
 
+use core::fmt;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dizzy_host::{
     port::{VersionId, VersionName},
@@ -106,13 +108,28 @@ impl Version {
         VersionId(self.version_number.to_string())
     }
 
+    pub(super) const fn number(&self) -> u64 {
+        self.version_number
+    }
+
     pub(super) fn is(&self, stage: Stage) -> bool {
         self.stages.iter().flatten().any(|word| word == stage.word())
     }
 
-    /// Our name on it, if it has one.
+    /// Our name on it, if it has one. Also that of a generation that took a person's edit in.
     pub(super) fn named(&self) -> Option<VersionName> {
-        self.name.as_deref().and_then(VersionName::parse)
+        let name = self.name.as_deref()?;
+        VersionName::parse(name).or_else(|| VersionName::parse(edit_of(name)?.0))
+    }
+
+    /// Whether its name says that it is a generation with a person's edit.
+    pub(super) fn is_edit(&self) -> bool {
+        self.name.as_deref().is_some_and(|name| edit_of(name).is_some())
+    }
+
+    /// Whether it was made under exactly this name.
+    pub(super) fn was_made_as(&self, name: &NewName<'_>) -> bool {
+        self.name.as_deref() == Some(name.to_string().as_str())
     }
 
     /// Whether it carries a name that an operator gave it to say that this PENDING is nobody's.
@@ -128,6 +145,29 @@ impl Version {
 
 /// How the name of a version begins that an operator puts over somebody's abandoned PENDING, which no call can take away.
 pub(super) const RELEASED: &str = "dizzy-released";
+
+/// The name of a version that is to be made. Vault gives names once: the version that takes a person's edit in cannot have that of the
+/// generation, so it has the number of the edited version behind it.
+pub(super) struct NewName<'a> {
+    pub(super) generation: &'a VersionName,
+    pub(super) edited: Option<u64>,
+}
+
+impl fmt::Display for NewName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.generation.fmt(f)?;
+        self.edited.map_or(Ok(()), |number| write!(f, "{EDIT}{number}"))
+    }
+}
+
+/// Between the name of a generation and the number of the version whose edit it took in.
+const EDIT: &str = "-e";
+
+/// The name of the generation, and the number of the edited version.
+fn edit_of(name: &str) -> Option<(&str, u64)> {
+    let (generation, number) = name.rsplit_once(EDIT)?;
+    Some((generation, number.parse().ok()?))
+}
 
 /// A version with its value.
 #[derive(Deserialize)]
@@ -181,7 +221,7 @@ pub(super) struct NewContent<'a> {
 
 impl MakeVersion<'_> {
     /// The body as JSON, in memory that is wiped.
-    pub(super) fn body(name: &VersionName, value: &SecretText) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn body(name: &NewName<'_>, value: &SecretText) -> Option<Zeroizing<Vec<u8>>> {
         let value = value.expose().as_bytes();
         let mut content = Zeroizing::new(String::with_capacity(value.len().div_ceil(3) * 4));
         STANDARD.encode_string(value, &mut content);
@@ -206,6 +246,7 @@ mod tests {
     #[test]
     fn a_new_version_is_always_pending_and_always_named() {
         let name = VersionName::new(Generation(7), "0123456789abcdef");
+        let name = NewName { generation: &name, edited: None };
         let body = MakeVersion::body(&name, &SecretText::new("päss".to_owned())).unwrap();
         assert_eq!(
             str::from_utf8(&body).unwrap(),

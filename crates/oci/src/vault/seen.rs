@@ -2,7 +2,7 @@
 
 use dizzy_host::port::{Kind, Labels, Mend, PortError, PortResult, VersionId, VersionName};
 
-use super::model::{RELEASED, Secret, Stage, Version};
+use super::model::{NewName, RELEASED, Secret, Stage, Version};
 use crate::failure::Call;
 
 /// Versions that a secret holds, not counting those that wait for their deletion (Oracle documentation: "Vault limits").
@@ -22,20 +22,36 @@ impl Seen {
         self.versions.iter().find(|version| version.id() == *id)
     }
 
-    /// The version of this name, also if it is scheduled for deletion.
+    /// The version of this name, also if it is scheduled for deletion; of several, the one that took the latest edit in.
     pub(super) fn version_named(&self, name: &VersionName) -> Option<&Version> {
-        self.versions.iter().find(|version| version.named().as_ref() == Some(name))
+        self.versions_named(name).max_by_key(|version| (!version.is_leaving(), version.number()))
+    }
+
+    /// Every version of this name: the one that was staged, and those that took edits in.
+    pub(super) fn versions_named<'a>(&'a self, name: &VersionName) -> impl Iterator<Item = &'a Version> + use<'a> {
+        let name = name.clone();
+        self.versions.iter().filter(move |version| version.named().as_ref() == Some(&name))
+    }
+
+    /// The version that counts as made if one of this name is to be made.
+    pub(super) fn version_made_as(&self, name: &NewName<'_>) -> Option<&Version> {
+        match name.edited {
+            None => self.version_named(name.generation),
+            Some(_) => self.versions.iter().find(|version| version.was_made_as(name)),
+        }
     }
 
     /// The labels, as Vault shows them. A version that is scheduled for deletion has lost its name: it may be gone tomorrow.
     pub(super) fn labels(&self) -> Labels {
         let at = |stage| self.staged(stage).map(Version::id);
-        let named = self.versions.iter().filter(|version| !version.is_leaving());
+        let mut named: Vec<&Version> = self.versions.iter().filter(|version| !version.is_leaving()).collect();
+        // Of several of one name, the last one made has it.
+        named.sort_by_key(|version| version.number());
         Labels {
             current: at(Stage::Current),
             previous: at(Stage::Previous),
             pending: at(Stage::Pending),
-            named: named.filter_map(|version| Some((version.named()?, version.id()))).collect(),
+            named: named.into_iter().filter_map(|version| Some((version.named()?, version.id()))).collect(),
         }
     }
 

@@ -23,7 +23,7 @@ const API_UPDATE: Class = Class { category: 6, class: 6003, activity: 3 };
 pub(super) fn event(record: &Record) -> Value {
     let class = match record.kind.as_str() {
         "apply.done" | "undo.done" => PASSWORD_CHANGE,
-        "stage.put" => ENTITY_CREATE,
+        "stage.put" | "edit.merged" => ENTITY_CREATE,
         "promote.done" => ENTITY_UPDATE,
         "version.pruned" => ENTITY_DELETE,
         _ => API_UPDATE,

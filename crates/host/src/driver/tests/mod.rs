@@ -1,6 +1,7 @@
 //! Stories of whole rotations against memory adapters. Below: the installation they happen in, and the fault matrix.
 
 mod clocks;
+mod edits;
 mod matrix;
 mod place;
 mod rebuild;

@@ -51,6 +51,8 @@ pub async fn store<X: StoreFixture>(factory: impl AsyncFn() -> X) -> Report {
         of_two_racing_promotions_at_most_one_wins,
         promotion_leaves_our_names_alone,
         promotion_back_is_possible,
+        an_edit_takes_the_name_over_and_publishes_nothing,
+        a_repeated_edit_makes_one_version,
         prune_takes_off_its_own_name_only,
         prune_of_a_name_that_is_elsewhere_is_a_conflict,
         a_passed_deadline_is_honoured,
@@ -271,6 +273,38 @@ async fn promotion_back_is_possible(fixture: &dyn StoreFixture) -> Checked {
     ok("promote", store.promote(&old, &new, soon()).await)?;
     ok("promote back", store.promote(&new, &old, soon()).await)?;
     publishes(fixture, &fixture.initial()).await
+}
+
+async fn an_edit_takes_the_name_over_and_publishes_nothing(fixture: &dyn StoreFixture) -> Checked {
+    let store = fixture.store();
+    let first = staged(store, 1).await?;
+    let edited = current(store).await?;
+    let merged = value("of generation 1, with an edit");
+    let id = ok("restage", store.restage(&named(1), &edited, &merged, soon()).await)?;
+    ensure(id != first, || "the edit has overwritten the staged version".to_owned())?;
+    let read = ok("read", store.read(&id, soon()).await)?;
+    ensure(read.value == merged, || "the value differs from what was restaged".to_owned())?;
+    let labels = labels(store).await?;
+    ensure(labels.current.as_ref() == Some(&edited), || "restaging moved CURRENT".to_owned())?;
+    ensure(labels.named.get(&named(1)) == Some(&id), || format!("the name did not go over: {labels:?}"))?;
+    publishes(fixture, &fixture.initial()).await?;
+    ok("promote", store.promote(&edited, &id, soon()).await)?;
+    publishes(fixture, &merged).await
+}
+
+async fn a_repeated_edit_makes_one_version(fixture: &dyn StoreFixture) -> Checked {
+    let store = fixture.store();
+    staged(store, 1).await?;
+    let edited = current(store).await?;
+    let merged = value("of generation 1, with an edit");
+    let once = ok("restage", store.restage(&named(1), &edited, &merged, soon()).await)?;
+    let twice = ok("restage", store.restage(&named(1), &edited, &merged, soon()).await)?;
+    ensure(once == twice, || "the same edit made two versions".to_owned())?;
+    let other = store.restage(&named(1), &edited, &value("of somebody else"), soon()).await;
+    let error = fails("restage another value for the same edit", other)?;
+    quotes_nothing("restage", &error, &[CANARY])?;
+    refused::<()>("restage another value for the same edit", Err(error), Kind::Exists)?;
+    ensure(labels(store).await?.named.get(&named(1)) == Some(&once), || "the name has moved".to_owned())
 }
 
 async fn prune_takes_off_its_own_name_only(fixture: &dyn StoreFixture) -> Checked {

@@ -67,7 +67,7 @@ async fn defective_objects_break_the_promise_they_are_about() {
 async fn the_memory_store_keeps_every_promise() {
     for retention in [Retention::DropUnlabelled, Retention::KeepAll] {
         let report = store_suite(async || StoreWith::new(StoreDefect::None, retention)).await;
-        assert_eq!(report.into_result().unwrap().len(), 20);
+        assert_eq!(report.into_result().unwrap().len(), 22);
     }
 }
 
@@ -82,6 +82,8 @@ async fn a_defective_store_breaks_the_promise_it_is_about() {
         (StoreDefect::PromoteDropsOldName, "promotion_leaves_our_names_alone"),
         (StoreDefect::PruneTakesAny, "prune_of_a_name_that_is_elsewhere_is_a_conflict"),
         (StoreDefect::ErrorsQuoteValues, "a_taken_name_keeps_its_first_value"),
+        (StoreDefect::RestagePublishes, "an_edit_takes_the_name_over_and_publishes_nothing"),
+        (StoreDefect::RestageKeepsTheName, "an_edit_takes_the_name_over_and_publishes_nothing"),
     ] {
         breaks(&store_suite(async || StoreWith::new(defect, Retention::DropUnlabelled)).await, check);
     }
@@ -199,6 +201,8 @@ enum StoreDefect {
     PromoteDropsOldName,
     PruneTakesAny,
     ErrorsQuoteValues,
+    RestagePublishes,
+    RestageKeepsTheName,
 }
 
 struct BrokenStore {
@@ -239,6 +243,25 @@ impl SecretStore for BrokenStore {
             (StoreDefect::ErrorsQuoteValues, Err(error)) => Err(error.with_hint(value.expose())),
             (_, outcome) => outcome,
         }
+    }
+
+    async fn restage(
+        &self,
+        name: &VersionName,
+        edited: &VersionId,
+        value: &SecretText,
+        deadline: Deadline,
+    ) -> PortResult<VersionId> {
+        let id = self.inner.restage(name, edited, value, deadline).await?;
+        match self.defect {
+            StoreDefect::RestagePublishes => {
+                let labels = self.inner.labels(deadline).await?;
+                self.inner.promote(&labels.current.unwrap_or_else(|| edited.clone()), &id, deadline).await?;
+            }
+            StoreDefect::RestageKeepsTheName => self.inner.prune(name, &id, deadline).await?,
+            _ => {}
+        }
+        Ok(id)
     }
 
     async fn label(&self, name: &VersionName, id: &VersionId, deadline: Deadline) -> PortResult<()> {
@@ -334,6 +357,10 @@ impl SecretStore for AbsentStore {
     }
 
     async fn stage(&self, _: &VersionName, _: &SecretText, _: Deadline) -> PortResult<VersionId> {
+        Self::not_found()
+    }
+
+    async fn restage(&self, _: &VersionName, _: &VersionId, _: &SecretText, _: Deadline) -> PortResult<VersionId> {
         Self::not_found()
     }
 
