@@ -232,7 +232,12 @@ pub(crate) fn error(program: &str, report: &driver::Report) -> Option<Report> {
         }
         Finish::Stuck => {
             let state = format!("{base} is published; {}", undecided(report.document.as_ref()));
-            neither_on_nor_back(program, set, &because, state)
+            let stuck = neither_on_nor_back(program, set, &because, state);
+            // While no login may be risked, no run gets further: that is to be allowed first.
+            match cause.filter(|t| t.error.code.as_deref() == Some(driver::ATTEMPTS_SPENT)) {
+                Some(spent) => stuck.hint(spent.error.hint.clone().unwrap_or(recover)),
+                None => stuck,
+            }
         }
         Finish::JournalLost => journal_lost(set, report, &base, cause).hint(hint_of(&recover)),
     })

@@ -254,3 +254,40 @@ async fn accepted(world: &World, write: impl AsyncFn(Deadline) -> PortResult<()>
     }
     panic!("never sent");
 }
+
+#[tokio::test]
+async fn a_generation_that_took_an_edit_in_is_one_generation_and_goes_as_one() {
+    let world = World::new();
+    let (store, ocid) = world.secret("edited", "value-0");
+    let one = staged(&store, 1).await;
+    let merged = store.restage(&name(1), &version(1), &text("value-1, edited"), soon()).await.unwrap();
+    assert_eq!(world.stages(&ocid), "1=CURRENT 2=DEPRECATED 3=PENDING");
+    let named = world.oci.secret(&ocid).unwrap().versions[2].name.clone();
+    assert_eq!(named, Some(format!("{}-e1", name(1))), "the edited version's number is in the name");
+    store.promote(&version(1), &merged, soon()).await.unwrap();
+    // Whoever looks anew finds the generation, and cannot stage it again.
+    assert_eq!(store.labels(soon()).await.unwrap().named.get(&name(1)), Some(&merged));
+    let error = store.stage(&name(1), &text("value-1"), soon()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Exists);
+
+    let two = staged(&store, 2).await;
+    store.promote(&merged, &two, soon()).await.unwrap();
+    let error = store.prune(&name(1), &merged, soon()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Busy, "still PREVIOUS");
+    let three = staged(&store, 3).await;
+    store.promote(&two, &three, soon()).await.unwrap();
+    for _ in 0..2 {
+        store.prune(&name(1), &merged, soon()).await.unwrap();
+    }
+    let gone = |id: &VersionId| {
+        world
+            .oci
+            .secret(&ocid)
+            .unwrap()
+            .versions
+            .iter()
+            .any(|v| v.number.to_string() == id.0 && v.time_of_deletion.is_some())
+    };
+    assert!(gone(&one) && gone(&merged), "the version from before the edit goes too");
+    assert_eq!(store.labels(soon()).await.unwrap().named.keys().collect::<Vec<_>>(), [&name(2), &name(3)]);
+}
