@@ -1,7 +1,7 @@
 //! A person edits a secret while a rotation is decided and not yet published: the next run keeps the edit and publishes the new
 //! credentials, with the real program, servers and command line of AWS.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests panic as tests do")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests panic as tests do")]
 
 mod common;
 

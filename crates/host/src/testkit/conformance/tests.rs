@@ -253,13 +253,12 @@ impl SecretStore for BrokenStore {
         deadline: Deadline,
     ) -> PortResult<VersionId> {
         let id = self.inner.restage(name, edited, value, deadline).await?;
-        match self.defect {
-            StoreDefect::RestagePublishes => {
-                let labels = self.inner.labels(deadline).await?;
-                self.inner.promote(&labels.current.unwrap_or_else(|| edited.clone()), &id, deadline).await?;
-            }
-            StoreDefect::RestageKeepsTheName => self.inner.prune(name, &id, deadline).await?,
-            _ => {}
+        if self.defect == StoreDefect::RestagePublishes {
+            let labels = self.inner.labels(deadline).await?;
+            self.inner.promote(&labels.current.unwrap_or_else(|| edited.clone()), &id, deadline).await?;
+        }
+        if self.defect == StoreDefect::RestageKeepsTheName {
+            self.inner.prune(name, &id, deadline).await?;
         }
         Ok(id)
     }
