@@ -1,8 +1,10 @@
-//! `cargo xtask guards`: takes every guard of the engine away, one at a time in a copy, and shows which test notices.
+//! `cargo xtask guards`: takes every guard of the engine and every check of the audit verifier away, one at a time in a copy, and shows
+//! which test notices.
 //!
 //! It runs on request, for some minutes. The ordinary tests only check that every change of text still applies (`list.rs`).
 
 mod list;
+mod verifier;
 
 use std::{
     fs,
@@ -15,11 +17,41 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use list::{GUARDS, Guard};
+use verifier::VERIFIER;
 
-/// What is copied: the engine, and of the workspace what it inherits.
-const ENGINE: &str = "crates/engine";
-/// The fast tests first; the explorer only if they notice nothing.
-const TESTS: [&str; 2] = ["stories", "explorer"];
+/// A package with guards: pure, so that a copy of it builds alone.
+struct Part {
+    /// Its folder.
+    folder: &'static str,
+    /// Its name.
+    package: &'static str,
+    /// What cargo runs, and what that is called in the table: the fast tests first, the others only if they notice nothing.
+    tests: &'static [(&'static str, &'static [&'static str])],
+    /// Its guards.
+    guards: &'static [Guard],
+}
+
+const PARTS: [Part; 2] = [
+    Part {
+        folder: "crates/engine",
+        package: "dizzy-engine",
+        tests: &[
+            ("stories", &["--test", "stories", "--config", ENGINE_QUICKLY]),
+            ("explorer", &["--test", "explorer"]),
+        ],
+        guards: GUARDS,
+    },
+    Part {
+        folder: "crates/audit",
+        package: "dizzy-audit",
+        tests: &[("unit tests", &["--lib", "--config", AUDIT_QUICKLY]), ("tampering", &["--test", "tampering"])],
+        guards: VERIFIER,
+    },
+];
+
+/// Compiling is all that takes time there.
+const ENGINE_QUICKLY: &str = "profile.dev.package.dizzy-engine.opt-level=0";
+const AUDIT_QUICKLY: &str = "profile.dev.package.dizzy-audit.opt-level=0";
 /// A test that takes longer than this does not end: a guard against that was taken away.
 const PATIENCE: Duration = Duration::from_secs(900);
 const TICK: Duration = Duration::from_millis(50);
@@ -32,20 +64,26 @@ const TICK: Duration = Duration::from_millis(50);
 pub(crate) fn run(only: Option<&str>) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies below the root")?.to_owned();
     let copy = copy(&root)?;
-    ensure!(noticed(&copy)?.is_none(), "the engine's tests fail as it is");
     let mut unnoticed = Vec::new();
     println!("| guard | where | what notices that it is gone |\n|---|---|---|");
-    for guard in GUARDS.iter().filter(|g| only.is_none_or(|only| g.name.contains(only))) {
-        let path = copy.join(ENGINE).join("src").join(guard.file);
-        let whole = fs::read_to_string(&path)?;
-        write(&path, &without(guard, &whole)?)?;
-        let by = noticed(&copy).with_context(|| guard.name.to_owned());
-        write(&path, &whole)?;
-        let by = by?.unwrap_or_else(|| {
-            unnoticed.push(guard.name);
-            "NOTHING".to_owned()
-        });
-        println!("| {} | {} | {by} |", guard.name, guard.file);
+    for part in &PARTS {
+        let guards = || part.guards.iter().filter(|g| only.is_none_or(|only| g.name.contains(only)));
+        if guards().next().is_none() {
+            continue;
+        }
+        ensure!(noticed(&copy, part)?.is_none(), "the tests of {} fail as it is", part.package);
+        for guard in guards() {
+            let path = copy.join(part.folder).join("src").join(guard.file);
+            let whole = fs::read_to_string(&path)?;
+            write(&path, &without(guard, &whole)?)?;
+            let by = noticed(&copy, part).with_context(|| guard.name.to_owned());
+            write(&path, &whole)?;
+            let by = by?.unwrap_or_else(|| {
+                unnoticed.push(guard.name);
+                "NOTHING".to_owned()
+            });
+            println!("| {} | {} | {by} |", guard.name, guard.file);
+        }
     }
     ensure!(unnoticed.is_empty(), "no test notices that these are gone: {}", unnoticed.join("; "));
     Ok(())
@@ -59,23 +97,28 @@ fn without(guard: &Guard, whole: &str) -> anyhow::Result<String> {
     Ok(whole.replacen(from, to, 1))
 }
 
-/// A workspace of the engine alone, below the target folder.
+/// A workspace of these packages alone, below the target folder.
 fn copy(root: &Path) -> anyhow::Result<PathBuf> {
     let copy = root.join("target").join("guards");
-    for part in ["src", "tests"] {
-        let to = copy.join(ENGINE).join(part);
-        if to.exists() {
-            fs::remove_dir_all(&to)?;
+    for part in PARTS {
+        for below in ["src", "tests", "benches"] {
+            let (from, to) = (root.join(part.folder).join(below), copy.join(part.folder).join(below));
+            if to.exists() {
+                fs::remove_dir_all(&to)?;
+            }
+            if from.exists() {
+                copy_tree(&from, &to)?;
+            }
         }
-        copy_tree(&root.join(ENGINE).join(part), &to)?;
+        let manifest = Path::new(part.folder).join("Cargo.toml");
+        fs::copy(root.join(&manifest), copy.join(&manifest))?;
     }
-    for file in ["Cargo.lock", "crates/engine/Cargo.toml"] {
-        fs::copy(root.join(file), copy.join(file))?;
-    }
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
     let workspace = fs::read_to_string(root.join("Cargo.toml"))?;
     let members = r#"members = ["crates/*", "xtask"]"#;
     ensure!(workspace.contains(members), "the workspace names its members in another way");
-    write(&copy.join("Cargo.toml"), &workspace.replace(members, r#"members = ["crates/engine"]"#))?;
+    let folders = PARTS.map(|part| format!("{:?}", part.folder)).join(", ");
+    write(&copy.join("Cargo.toml"), &workspace.replace(members, &format!("members = [{folders}]")))?;
     Ok(copy)
 }
 
@@ -99,20 +142,13 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The first test that fails in the copy.
-fn noticed(copy: &Path) -> anyhow::Result<Option<String>> {
-    for test in TESTS {
+fn noticed(copy: &Path, part: &Part) -> anyhow::Result<Option<String>> {
+    for (test, which) in part.tests {
         let cargo = || {
             let mut command = Command::new(env!("CARGO"));
-            command.current_dir(copy).env("CARGO_TARGET_DIR", copy.join("target")).args([
-                "test",
-                "--offline",
-                "--quiet",
-            ]);
-            command.args(["--package", "dizzy-engine", "--test", test]);
-            if test == "stories" {
-                // Compiling is all that takes time there.
-                command.args(["--config", "profile.dev.package.dizzy-engine.opt-level=0"]);
-            }
+            let target = copy.join("target");
+            command.current_dir(copy).env("CARGO_TARGET_DIR", target).args(["test", "--offline", "--quiet"]);
+            command.args(["--package", part.package]).args(*which);
             command
         };
         let built = cargo().arg("--no-run").output()?;
@@ -162,20 +198,23 @@ mod tests {
 
     #[test]
     fn every_guard_can_still_be_taken_away() {
-        let engine = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(ENGINE).join("src");
-        for guard in GUARDS {
-            let whole = fs::read_to_string(engine.join(guard.file)).unwrap();
-            let changed = without(guard, &whole).unwrap();
-            assert_ne!(changed, whole, "{}", guard.name);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for part in PARTS {
+            for guard in part.guards {
+                let whole = fs::read_to_string(root.join(part.folder).join("src").join(guard.file)).unwrap();
+                let changed = without(guard, &whole).unwrap();
+                assert_ne!(changed, whole, "{}", guard.name);
+            }
         }
     }
 
     #[test]
     fn every_guard_has_a_name_of_its_own() {
-        let mut names: Vec<&str> = GUARDS.iter().map(|g| g.name).collect();
+        let mut names: Vec<&str> = PARTS.iter().flat_map(|part| part.guards).map(|g| g.name).collect();
+        let all = names.len();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), GUARDS.len());
+        assert_eq!(names.len(), all);
     }
 
     #[test]

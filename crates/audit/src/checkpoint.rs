@@ -243,6 +243,25 @@ mod tests {
         }
     }
 
+    /// Signed by the right key, and still not what this program writes.
+    #[test]
+    fn a_note_has_one_spelling_and_a_bounded_length() {
+        let (checkpoint, key) = note();
+        let signed = |text: String| {
+            let mut line = key.verifying_key().hash().to_vec();
+            line.extend_from_slice(key.pair.sk.sign(text.as_bytes(), None).as_ref());
+            format!("{text}\n{DASH}{SIGNER} {}\n", STANDARD.encode(&line))
+        };
+        let keys = [key.verifying_key()];
+        assert_eq!(Checkpoint::open(signed(checkpoint.text()).as_bytes(), &keys), Ok(checkpoint.clone()));
+        let more = signed(checkpoint.text() + "and more\n");
+        assert_eq!(Checkpoint::open(more.as_bytes(), &keys), Err(NoteError::Malformed));
+        let whole = signed(checkpoint.text());
+        let (_, signature) = whole.split_once("\n\n").unwrap();
+        let long = whole.clone() + &signature.repeat(MAX_NOTE_BYTES / signature.len());
+        assert_eq!(Checkpoint::open(long.as_bytes(), &keys), Err(NoteError::Malformed));
+    }
+
     #[test]
     fn other_keys_and_other_texts_are_told_apart() {
         let (checkpoint, key) = note();

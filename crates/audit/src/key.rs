@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::{Hash, hex, stream::StreamId};
+use crate::{Hash, digest::Begun, hex, stream::StreamId};
 
 /// Shortest root key: the strength of HMAC-SHA256.
 pub const MIN_KEY_BYTES: usize = 32;
@@ -45,10 +44,7 @@ impl Kid {
     /// Reads 16 lower-case hex digits.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.iter().any(u8::is_ascii_uppercase) {
-            return None;
-        }
-        Some(Self(hex::decode_any_case(text)?.try_into().ok()?))
+        hex::decode_eight(text).map(Self)
     }
 }
 
@@ -127,12 +123,8 @@ impl RootKey {
         let name = stream.to_string();
         let kid = self.kid.to_string();
         expand(&self.bytes, stream.set.as_bytes(), &[b"stream\n", kid.as_bytes(), b"\n", name.as_bytes()], &mut *key);
-        let mut mac = hmac(&*key);
-        mac.update(DOMAIN.as_bytes());
-        mac.update(b"\n");
-        mac.update(name.as_bytes());
-        mac.update(b"\n");
-        StreamKey { begun: mac, kid: self.kid }
+        let begun = Begun::new(&key, format!("{DOMAIN}\n{name}\n").as_bytes());
+        StreamKey { begun, kid: self.kid }
     }
 }
 
@@ -145,16 +137,11 @@ fn expand(root: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8]) {
     debug_assert!(result.is_ok(), "at most 32 bytes are asked for, HKDF gives 8160");
 }
 
-#[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
-fn hmac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
-}
-
 /// The key of one stream, ready for its next record.
 #[derive(Clone)]
 pub struct StreamKey {
     /// The MAC after the domain and the stream's name, which every record begins with.
-    begun: Hmac<Sha256>,
+    begun: Begun,
     kid: Kid,
 }
 
@@ -168,15 +155,20 @@ impl StreamKey {
     /// The MAC over the covered bytes of a line.
     #[must_use]
     pub fn mac(&self, covered: &[u8]) -> Hash {
-        let mut mac = self.begun.clone();
-        mac.update(covered);
-        mac.finalize().into_bytes().into()
+        self.begun.mac(covered)
     }
 
     /// Whether this is the MAC of the covered bytes; takes as long either way.
     #[must_use]
     pub fn is_mac(&self, covered: &[u8], mac: &Hash) -> bool {
         self.mac(covered).ct_eq(mac).into()
+    }
+
+    /// The SHA-256 of a line, if this is the MAC of its covered bytes: [`is_mac`](Self::is_mac) and the hash in the time of one.
+    #[must_use]
+    pub fn hash_if_mac(&self, covered: &[u8], mac: &Hash, line: &[u8]) -> Option<Hash> {
+        let (found, hash) = self.begun.mac_and_hash(covered, line);
+        bool::from(found.ct_eq(mac)).then_some(hash)
     }
 
     /// The root's name.

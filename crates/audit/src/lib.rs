@@ -14,6 +14,7 @@
 
 pub mod chain;
 pub mod checkpoint;
+mod digest;
 mod hex;
 pub mod key;
 pub mod line;

@@ -229,9 +229,7 @@ fn next_kid(kid: Kid) -> String {
 #[must_use]
 pub fn is_time(text: &[u8]) -> bool {
     const SHAPE: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
-    text.len() == SHAPE.len()
-        && text
-            .iter()
-            .zip(SHAPE)
-            .all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
+    let fits = |(byte, shape): (&u8, &u8)| (byte == shape) | ((*shape == b'0') & byte.is_ascii_digit());
+    // Without a way out in the middle, so that the compiler takes wide steps.
+    text.len() == SHAPE.len() && text.iter().zip(SHAPE).fold(true, |all, pair| all & fits(pair))
 }

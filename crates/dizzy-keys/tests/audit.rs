@@ -9,7 +9,7 @@ use std::{
 };
 
 use common::{Told, binary, run, start};
-use dizzy_sandbox::{Installation, PostgresOptions, SET, installation::Users};
+use dizzy_sandbox::{Installation, PostgresOptions, SET, installation::Users, ocsf};
 use serde_json::Value;
 
 const KEY: &str = "hex:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -132,7 +132,12 @@ fn an_exported_trail_is_verified_without_network_and_configuration() {
     let (from, key) = (format!("file:{}", at.path("trail.ndjson").display()), at.path("key").display().to_string());
     let nowhere = at.path("no.toml").display().to_string();
     let args = ["--config", nowhere.as_str(), "--from", from.as_str(), "--key-file", key.as_str()];
-    let without_head = verify(&at, &args);
+    // Neither a configuration nor anything in the environment names a service that could be asked.
+    let verify = |args: &[&str]| {
+        let args = [&["--output", "json", "audit", "verify"], args].concat();
+        Told::of(&at.command(&args).env_clear().output().unwrap())
+    };
+    let without_head = verify(&args);
     assert_eq!(
         (without_head.exit, kinds(&without_head)),
         (Some(1), vec!["END_NOT_CHECKED".to_owned()]),
@@ -140,18 +145,15 @@ fn an_exported_trail_is_verified_without_network_and_configuration() {
         without_head.err
     );
     let args = [&args[..], &["--head", head.as_str()]].concat();
-    assert_eq!(verify(&at, &args).exit, Some(0));
+    assert_eq!(verify(&args).exit, Some(0));
     // The last line is cut off.
     let lines: Vec<&str> = export.out.lines().collect();
     write(&at.path("trail.ndjson"), (lines[..lines.len() - 1].join("\n") + "\n").as_bytes());
-    let cut = verify(&at, &args);
+    let cut = verify(&args);
     assert_eq!((cut.exit, kinds(&cut)), (Some(5), vec!["TRUNCATED".to_owned()]), "{}", cut.out);
 
     let ocsf = run(&at, &["audit", "export", "--format", "ocsf"]);
-    let ocsf = ocsf.expect(0);
-    let events: Vec<Value> = ocsf.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.len(), lines.len());
-    assert!(events.iter().any(|event| event["class_uid"] == 3001 && event["activity_id"] == 3));
+    judge_ocsf(&ocsf.expect(0).out, lines.len());
     let show = run(&at, &["audit", "show", SET, "--since", "1h"]);
     let show = show.expect(0);
     assert_eq!(show.out.lines().count(), lines.len());
@@ -160,6 +162,36 @@ fn an_exported_trail_is_verified_without_network_and_configuration() {
     assert_eq!(report.out.lines().count(), 3, "{}", report.out);
     let none = run(&at, &["audit", "report", "--max-age", "0s"]);
     assert_eq!(none.exit, Some(1), "{}", none.out);
+}
+
+type Damage = fn(&mut Value);
+
+/// Every event fits the published schema, and each of these damages is refused by it.
+fn judge_ocsf(export: &str, records: usize) {
+    let judged = ocsf::judge(export).unwrap();
+    assert_eq!(judged.complaints, Vec::<String>::new());
+    assert_eq!(judged.classes.keys().map(String::as_str).collect::<Vec<_>>(), ["3001", "3004", "6003"]);
+    assert_eq!(judged.classes.values().sum::<u64>(), records as u64);
+    let events: Vec<Value> = export.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let damages: [(&str, Damage); 5] = [
+        ("a required attribute is missing", |event| drop(event.as_object_mut().unwrap().remove("severity_id"))),
+        ("an attribute that no schema knows", |event| event["password"] = "no".into()),
+        ("a number that is none of an enumeration", |event| event["status_id"] = 77.into()),
+        ("a text in the place of a number", |event| event["time"] = "yesterday".into()),
+        ("an activity that does not fit the type", |event| event["type_uid"] = 300_199.into()),
+    ];
+    for (what, damage) in damages {
+        let mut damaged = events.clone();
+        damage(&mut damaged[3]);
+        let damaged: String = damaged.iter().map(|event| format!("{event}\n")).collect();
+        let complaints = ocsf::judge(&damaged).unwrap().complaints;
+        assert!(
+            !complaints.is_empty() && complaints.iter().all(|told| told.starts_with("line 4:")),
+            "{what}: {complaints:?}"
+        );
+    }
+    let cut = ocsf::judge(&export[..export.len() - 10]).unwrap().complaints;
+    assert_eq!(cut.len(), 1, "a file that was cut in the middle of a line: {cut:?}");
 }
 
 #[test]
@@ -180,6 +212,48 @@ fn a_key_is_handed_over_and_the_former_one_counts_no_more() {
     let clean = verify(&at, &["--max-silence", "1h"]);
     assert_eq!(clean.exit, Some(0), "{}{}", clean.out, clean.err);
     assert_eq!(json(&clean)["sets"][0]["places"][0]["kids"].as_array().unwrap().len(), 2);
+}
+
+/// The clock is the test's. A schedule that calls every hour leaves a record a day; one that has stopped is told, and since when.
+#[test]
+fn a_schedule_that_finds_nothing_due_shows_that_it_looked() {
+    const HOUR: u64 = 3_600_000;
+    let at = signed();
+    let run_at = |hour: u64, args: &[&str]| {
+        at.write("clock", &(hour * HOUR).to_string()).unwrap();
+        Told::of(&at.command(args).env("DIZZY_KEYS_CLOCK", at.path("clock")).output().unwrap())
+    };
+    let beats = || run(&at, &["audit", "show", SET]).expect(0).out.matches(" heartbeat ").count();
+    for (hour, expected) in [(1, 0), (19, 0), (21, 1), (22, 1), (40, 1), (42, 2), (43, 2)] {
+        let told = run_at(hour, &["rotate", "--due"]).expect(0);
+        assert_eq!((told.out.as_str(), beats()), ("No set is due.\n", expected), "after {hour} hours: {}", told.err);
+    }
+    let silence = ["--output", "json", "audit", "verify", "--max-silence", "36h"];
+    let alive = run_at(44, &silence);
+    assert_eq!((alive.exit, kinds(&alive)), (Some(0), vec!["VERSIONS_NOT_LISTED".to_owned()]), "{}", alive.out);
+    let silent = run_at(42 + 37, &silence);
+    assert_eq!(silent.exit, Some(1), "{}", silent.out);
+    let finding = json(&silent)["sets"][0]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["kind"] == "STALE_HEARTBEAT")
+        .cloned();
+    assert!(finding.unwrap()["detail"].as_str().unwrap().contains("nothing was recorded since"), "{}", silent.out);
+    let report = run_at(42 + 37, &["--output", "json", "audit", "report"]).expect(0);
+    let seen = json(&report)["sets"][0]["seen"].clone();
+    assert!(
+        seen.as_str().is_some_and(|seen| seen > json(&report)["sets"][0]["last"].as_str().unwrap()),
+        "{}",
+        report.out
+    );
+    // A place that is away is no reason to fail: nothing was due.
+    fs::remove_dir_all(at.path("other")).unwrap();
+    write(&at.path("other"), b"no folder");
+    fs::rename(at.path("audit"), at.path("elsewhere")).unwrap();
+    write(&at.path("audit"), b"no folder");
+    let told = run_at(42 + 38, &["rotate", "--due"]).expect(0);
+    assert!(told.err.contains("no sign of life"), "{}", told.err);
 }
 
 #[test]

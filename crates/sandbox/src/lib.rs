@@ -17,6 +17,7 @@ pub mod gates;
 pub mod installation;
 pub mod judge;
 pub mod moto;
+pub mod ocsf;
 pub mod platform;
 pub mod postgres;
 pub mod receiver;

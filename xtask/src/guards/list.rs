@@ -4,7 +4,7 @@
 pub(super) struct Guard {
     /// What it says.
     pub(super) name: &'static str,
-    /// Where it is, below the engine's `src`.
+    /// Where it is, below its package's `src`.
     pub(super) file: &'static str,
     /// Its text.
     pub(super) from: &'static str,
@@ -12,7 +12,7 @@ pub(super) struct Guard {
     pub(super) to: &'static str,
 }
 
-const fn guard(name: &'static str, file: &'static str, from: &'static str, to: &'static str) -> Guard {
+pub(super) const fn guard(name: &'static str, file: &'static str, from: &'static str, to: &'static str) -> Guard {
     Guard { name, file, from, to }
 }
 

@@ -80,8 +80,8 @@ const LAYERS: [Layer; 15] = [
 const ENGINE_LINKS: [&str; 2] = ["serde", "thiserror"];
 
 /// The audit trail judges bytes and nothing else: codecs, hashes, signatures; nothing that reads, waits or tells the time.
-const AUDIT_LINKS: [&str; 10] =
-    ["base64", "ed25519-compact", "hkdf", "hmac", "serde", "serde_json", "sha2", "subtle", "thiserror", "zeroize"];
+const AUDIT_LINKS: [&str; 9] =
+    ["base64", "ed25519-compact", "hkdf", "serde", "serde_json", "sha2", "subtle", "thiserror", "zeroize"];
 
 /// Packages that only the binary may name.
 const COMMAND_LINE: [&str; 2] = ["clap", "clap_complete"];

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::{Expected, Keys, Kind, SetReport, Verifier};
-use crate::StreamId;
+use crate::{
+    StreamId,
+    line::{MAX_LINE_BYTES, until},
+};
 
 /// Most sets in one file; their names are remembered.
 const MAX_SETS: usize = 100_000;
@@ -19,6 +22,10 @@ pub struct Bundle<'k> {
     seen: BTreeSet<String>,
     reports: Vec<SetReport>,
     offset: u64,
+    /// A line of which the end has not come yet.
+    begun: Vec<u8>,
+    /// How many of its bytes were not kept.
+    dropped: u64,
 }
 
 impl<'k> Bundle<'k> {
@@ -32,7 +39,45 @@ impl<'k> Bundle<'k> {
             seen: BTreeSet::new(),
             reports: Vec::new(),
             offset: 0,
+            begun: Vec::new(),
+            dropped: 0,
         }
+    }
+
+    /// Takes the next bytes of the file, however they are cut.
+    pub fn bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (line, rest) = match until(bytes, b'\n') {
+                Some((line, rest)) => (line, Some(rest)),
+                None => (bytes, None),
+            };
+            match rest {
+                Some(_) if self.begun.is_empty() => self.line(line),
+                Some(_) => {
+                    self.keep(line);
+                    self.end_line();
+                }
+                None => self.keep(line),
+            }
+            bytes = rest.unwrap_or_default();
+        }
+    }
+
+    /// Keeps a piece of a line until its end comes; of one that is too long for a record only as much as shows that.
+    fn keep(&mut self, piece: &[u8]) {
+        let room = (MAX_LINE_BYTES + 1).saturating_sub(self.begun.len());
+        let (kept, rest) = piece.split_at_checked(room).unwrap_or((piece, &[]));
+        self.begun.extend_from_slice(kept);
+        self.dropped += rest.len() as u64;
+    }
+
+    fn end_line(&mut self) {
+        let line = core::mem::take(&mut self.begun);
+        let dropped = core::mem::take(&mut self.dropped);
+        self.line(&line);
+        self.offset += dropped;
+        self.begun = line;
+        self.begun.clear();
     }
 
     /// Takes the next line, without its line feed.
@@ -41,12 +86,12 @@ impl<'k> Bundle<'k> {
         self.offset += line.len() as u64 + 1;
         let name = stream_of(line);
         if let Some((open, verifier, next)) = &mut self.open
-            && name.is_none_or(|name| name == *open)
+            && name.is_none_or(|name| name == open.as_bytes())
         {
             *next = verifier.line(*next, offset, line);
             return;
         }
-        match name.and_then(StreamId::parse) {
+        match name.and_then(|name| StreamId::parse(core::str::from_utf8(name).ok()?)) {
             Some(id) => {
                 self.enter(id);
                 if let Some((_, verifier, next)) = &mut self.open {
@@ -98,14 +143,16 @@ impl<'k> Bundle<'k> {
     /// What was read and found, set by set.
     #[must_use]
     pub fn finish(mut self) -> Vec<SetReport> {
+        if !self.begun.is_empty() {
+            self.end_line();
+        }
         self.close();
         self.reports
     }
 }
 
 /// The stream's name in a line, if it has one in its place.
-fn stream_of(line: &[u8]) -> Option<&str> {
+fn stream_of(line: &[u8]) -> Option<&[u8]> {
     let rest = line.strip_prefix(b"{\"v\":1,\"stream\":\"")?;
-    let end = rest.iter().position(|byte| *byte == b'"')?;
-    core::str::from_utf8(rest.get(..end)?).ok()
+    until(rest, b'"').map(|(name, _)| name)
 }

@@ -88,6 +88,8 @@ pub(super) struct History {
     /// Rotation of the first stream.
     began: Option<u64>,
     last_time: [u8; 24],
+    /// The latest time of a record that is here.
+    latest: Option<[u8; 24]>,
     head_seen: bool,
     notes_seen: usize,
     /// Whether the number of a record in the history is known.
@@ -112,6 +114,7 @@ impl History {
             open: BTreeSet::new(),
             began: None,
             last_time: [b'0'; 24],
+            latest: None,
             head_seen: false,
             notes_seen: 0,
             counted: true,
@@ -122,8 +125,10 @@ impl History {
         }
     }
 
-    pub(super) fn head(&self) -> Option<Head> {
-        self.head.clone()
+    /// What can be told of the end of what was read so far.
+    pub(super) fn sum_up(&self, summary: &mut Summary) {
+        summary.head.clone_from(&self.head);
+        summary.last = self.latest.as_ref().map(text);
     }
 
     /// Takes a stream that has been read, of which all places together hold these records.
@@ -253,12 +258,9 @@ impl History {
             found.push(at(stream, seq, entry, Kind::ClockBackwards, "its time is before that of the record before it"));
         }
         self.last_time = entry.time;
-        let time = String::from_utf8_lossy(&entry.time);
-        if summary.first.is_none() && is_here {
-            summary.first = Some(time.clone().into_owned());
-        }
-        if is_here && summary.last.as_deref().is_none_or(|last| last < &*time) {
-            summary.last = Some(time.into_owned());
+        if is_here {
+            summary.first.get_or_insert_with(|| text(&entry.time));
+            self.latest = self.latest.max(Some(entry.time));
         }
         match entry.mark {
             Mark::Intent(generation) => {
@@ -370,11 +372,8 @@ impl History {
             if !notes.contains(note) {
                 summary.notes += 1;
             }
-            let wrong = match all.get(note.seq) {
-                Some(entry) => entry.hash != note.hash,
-                None => true,
-            };
-            if wrong {
+            // What there is of the stream is compared by `check_notes`.
+            if all.0.iter().flatten().next().is_none() {
                 found.push(contradicted(stream.name(), note.seq, "a note that was given"));
             }
         }
@@ -460,6 +459,10 @@ impl History {
             found.push(whole(Kind::NoKey, detail));
         }
     }
+}
+
+fn text(time: &[u8; 24]) -> String {
+    String::from_utf8_lossy(time).into_owned()
 }
 
 fn at(stream: &OpenStream, seq: u64, entry: &Entry, kind: Kind, detail: &str) -> Found {

@@ -5,6 +5,8 @@
 //! [`compare`] says where two places differ.
 
 pub mod bundle;
+#[cfg(test)]
+mod checks;
 pub mod compare;
 pub mod finding;
 mod history;
@@ -214,7 +216,7 @@ impl<'k> Verifier<'k> {
     /// What was read and found until the place could not be read any more; nothing is said about its end.
     #[must_use]
     pub fn abandon(mut self) -> SetReport {
-        self.summary.head = self.history.head();
+        self.history.sum_up(&mut self.summary);
         SetReport { set: self.set, source: self.source, summary: self.summary, findings: self.findings }
     }
 
@@ -242,7 +244,7 @@ impl<'k> Verifier<'k> {
         let mut found = Vec::new();
         self.history.finish(&self.summary, !self.keys.notes.is_empty(), &mut found);
         self.report(found);
-        self.summary.head = self.history.head();
+        self.history.sum_up(&mut self.summary);
         SetReport { set: self.set, source: self.source, summary: self.summary, findings: self.findings }
     }
 

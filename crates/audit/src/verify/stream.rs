@@ -158,10 +158,9 @@ impl OpenStream {
         if line.seq >= MAX_STREAM_RECORDS {
             return Err(fault(Kind::Misplaced, seq, "no stream has that many records"));
         }
-        let Some((signature, needs)) = self.signature(ring, &line) else {
+        let Some((signature, needs, hash)) = self.signature(ring, &line, bytes) else {
             return Err(fault(Kind::BadMac, seq, "the signature does not fit the bytes"));
         };
-        let hash = sha256(bytes);
         let at = usize::try_from(line.seq).unwrap_or(usize::MAX);
         let entries = &mut self.entries.0;
         if entries.len() <= at {
@@ -187,24 +186,24 @@ impl OpenStream {
         }
     }
 
-    /// `None` if the signature is wrong; otherwise what is known of it, and which key is missing.
-    fn signature(&mut self, ring: &KeyRing, line: &Line<'_>) -> Option<(Signature, Option<Kid>)> {
-        let mut found = if line.kid == UNSIGNED {
-            (line.mac == ZERO).then_some((Signature::Absent, None))?
+    /// `None` if the signature is wrong; otherwise what is known of it, which key is missing, and the hash of the line.
+    fn signature(&mut self, ring: &KeyRing, line: &Line<'_>, bytes: &[u8]) -> Option<(Signature, Option<Kid>, Hash)> {
+        let (mut signature, mut needs, hash) = if line.kid == UNSIGNED {
+            (line.mac == ZERO).then(|| (Signature::Absent, None, sha256(bytes)))?
         } else {
             match self.key(ring, line.kid) {
-                None => (Signature::NoKey, Some(line.kid)),
-                Some(key) => key.is_mac(line.covered, &line.mac).then_some((Signature::Checked, None))?,
+                None => (Signature::NoKey, Some(line.kid), sha256(bytes)),
+                Some(key) => (Signature::Checked, None, key.hash_if_mac(line.covered, &line.mac, bytes)?),
             }
         };
         if line.kind == kinds::KEY_ROTATED {
             let (kid, signed, mac) = line.next_key()?;
             match self.key(ring, kid) {
-                None => found = (Signature::NoKey, found.1.or(Some(kid))),
+                None => (signature, needs) = (Signature::NoKey, needs.or(Some(kid))),
                 Some(key) => key.is_mac(signed, &mac).then_some(())?,
             }
         }
-        Some(found)
+        Some((signature, needs, hash))
     }
 
     fn key(&mut self, ring: &KeyRing, kid: Kid) -> Option<&StreamKey> {

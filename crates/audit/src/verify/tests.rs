@@ -6,13 +6,13 @@ use super::{
     compare::{Beyond, Comparison, Held},
     *,
 };
-use crate::{Chain, Facts, Hash, Outcome, RootKey, SigningKey, ZERO, record::kinds, to_hex};
+use crate::{Chain, Facts, Hash, Outcome, RootKey, SigningKey, ZERO, line::MAX_LINE_BYTES, record::kinds, to_hex};
 
-fn root(text: &str) -> RootKey {
+pub(super) fn root(text: &str) -> RootKey {
     RootKey::from_text(&text.repeat(32)).unwrap()
 }
 
-fn keys(names: &[&str]) -> Keys {
+pub(super) fn keys(names: &[&str]) -> Keys {
     let mut keys = Keys::default();
     for name in names {
         keys.ring.insert(root(name));
@@ -20,7 +20,7 @@ fn keys(names: &[&str]) -> Keys {
     keys
 }
 
-fn id(rotation: u64, epoch: u64) -> StreamId {
+pub(super) fn id(rotation: u64, epoch: u64) -> StreamId {
     StreamId { set: "orders".to_owned(), rotation, epoch, run: 7 }
 }
 
@@ -28,23 +28,23 @@ fn time(minute: u64) -> String {
     format!("2026-01-01T00:{minute:02}:00.000Z")
 }
 
-type Objects = Vec<(String, Vec<u8>)>;
+pub(super) type Objects = Vec<(String, Vec<u8>)>;
 
 /// A history under construction: each stream is a rotation with one object per record.
-struct Writer {
-    objects: Objects,
-    last: Hash,
-    records: u64,
+pub(super) struct Writer {
+    pub(super) objects: Objects,
+    pub(super) last: Hash,
+    pub(super) records: u64,
     minute: u64,
-    head: Option<Head>,
+    pub(super) head: Option<Head>,
 }
 
 impl Writer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { objects: Vec::new(), last: ZERO, records: 0, minute: 0, head: None }
     }
 
-    fn stream(&mut self, id: StreamId, key: Option<&RootKey>, kinds: &[&'static str]) -> Chain {
+    pub(super) fn stream(&mut self, id: StreamId, key: Option<&RootKey>, kinds: &[&'static str]) -> Chain {
         let mut chain = Chain::begin(id, self.last, self.records, key);
         for kind in kinds {
             self.append(&mut chain, kind);
@@ -52,13 +52,13 @@ impl Writer {
         chain
     }
 
-    fn append(&mut self, chain: &mut Chain, kind: &'static str) {
+    pub(super) fn append(&mut self, chain: &mut Chain, kind: &'static str) {
         let facts = Facts::new(kind, Outcome::Ok, "orders", chain.stream().epoch);
         let sealed = chain.append(&time(self.minute), &facts).unwrap();
         self.keep(chain, sealed);
     }
 
-    fn turn(&mut self, chain: &mut Chain, next: &RootKey) {
+    pub(super) fn turn(&mut self, chain: &mut Chain, next: &RootKey) {
         let facts = Facts::new(kinds::KEY_ROTATED, Outcome::Ok, "orders", chain.stream().epoch);
         let sealed = chain.rotate_key(&time(self.minute), &facts, next).unwrap();
         self.keep(chain, sealed);
@@ -70,16 +70,16 @@ impl Writer {
         self.minute += 1;
     }
 
-    fn rotation(&mut self, number: u64, key: Option<&RootKey>) -> Chain {
+    pub(super) fn rotation(&mut self, number: u64, key: Option<&RootKey>) -> Chain {
         self.stream(id(number, number), key, &[kinds::INTENT, "apply.begin", "apply.done", kinds::CLOSED])
     }
 
-    fn expected(&self) -> Expected {
+    pub(super) fn expected(&self) -> Expected {
         Expected { head: self.head.clone(), at_rest: Some(100), ..Expected::default() }
     }
 }
 
-fn verify(keys: &Keys, objects: &Objects, expected: Expected) -> SetReport {
+pub(super) fn verify(keys: &Keys, objects: &Objects, expected: Expected) -> SetReport {
     let mut verifier = Verifier::new(keys, "here", "orders", expected);
     let mut objects = objects.clone();
     objects.sort();
@@ -99,11 +99,11 @@ fn verify(keys: &Keys, objects: &Objects, expected: Expected) -> SetReport {
     verifier.finish()
 }
 
-fn kinds_of(report: &SetReport) -> Vec<Kind> {
+pub(super) fn kinds_of(report: &SetReport) -> Vec<Kind> {
     report.findings.counts.keys().copied().collect()
 }
 
-fn three_rotations() -> Writer {
+pub(super) fn three_rotations() -> Writer {
     let mut writer = Writer::new();
     for number in 1..=3 {
         drop(writer.rotation(number, Some(&root("k"))));
@@ -441,6 +441,7 @@ fn what_one_place_lacks_is_judged_by_whether_it_leads_to_the_head() {
     let from = id(2, 2).lines(1);
     assert_eq!(compared(&[all, &without(5..8)], Some(&from), head()), at(2, 1, Kind::NotInBoth));
     assert_eq!(compared(&[&without(5..8), all], Some(&from), head())[0].0, Kind::CloudsDiffer);
+    assert_eq!(compared(&[all, &without(1..3)], Some(&from), head()), at(1, 1, Kind::CloudsDiffer));
     // Without a register a place that ends early is behind; one that goes on, or holds nothing, is not.
     assert_eq!(compared(&[all, &without(10..12)], None, Beyond::Nothing), at(3, 2, Kind::NotInBoth));
     assert_eq!(compared(&[all, &without(5..7)], None, Beyond::Nothing), at(2, 1, Kind::CloudsDiffer));
@@ -475,6 +476,11 @@ fn what_an_overtaken_worker_left_in_one_place_is_no_difference_of_the_history() 
         let head = || Beyond::Head(writer.head.clone().unwrap());
         let beside = compared(&[&writer.objects, &lacking], None, head());
         assert_eq!(beside, [(Kind::NotInBoth, "two".to_owned(), id(1, 1).to_string(), 2)], "{later} rotations later");
+        // Without a register too: the place goes on after what it lacks, for however long.
+        let mut lacking = writer.objects.clone();
+        lacking.remove(0);
+        let before = compared(&[&writer.objects, &lacking], None, Beyond::Nothing);
+        assert_eq!((before.len(), before[0].0, before[0].3), (1, Kind::CloudsDiffer, 0), "{later} rotations later");
         // What both workers continue is history.
         let mut lacking = writer.objects.clone();
         lacking.remove(1);
@@ -552,4 +558,32 @@ fn a_bundle_holds_many_streams_and_sets() {
     let mut junk = lines;
     junk.insert(0, b"hello\n".to_vec());
     assert!(read(&junk).iter().any(|report| kinds_of(report) == [Kind::Malformed]));
+}
+
+/// A file is read in pieces of any size; what is found does not depend on them, and neither does where.
+#[test]
+fn a_bundle_is_read_alike_however_it_is_cut() {
+    let writer = three_rotations();
+    let (expected, all) = (writer.expected(), keys(&["k"]));
+    let whole: Vec<u8> = writer.objects.iter().flat_map(|(_, line)| line.clone()).collect();
+    let mut damaged = whole.clone();
+    damaged[700] ^= 1;
+    let long = [&whole[..], &[b'x'; 3 * MAX_LINE_BYTES], b"\n", &whole[..90]].concat();
+    let read = |bytes: &[u8], size: usize| {
+        let mut bundle = bundle::Bundle::new(&all, "file", |_| expected.clone());
+        bytes.chunks(size).for_each(|piece| bundle.bytes(piece));
+        let found = bundle.finish().into_iter().map(|report| (report.findings.kept, report.summary.records));
+        found.collect::<Vec<_>>()
+    };
+    assert_eq!(read(&whole, whole.len()), [(vec![], 12)]);
+    assert_eq!(read(&whole[..whole.len() - 1], whole.len()), [(vec![], 12)], "the last line feed is missing");
+    let at_the_end = read(&long, long.len())[0].0.clone();
+    let offsets: Vec<Option<u64>> = at_the_end.iter().map(|finding| finding.offset).collect();
+    let after = |more: usize| Some((whole.len() + more) as u64);
+    assert_eq!(offsets, [after(0), after(3 * MAX_LINE_BYTES + 1)], "{at_the_end:?}");
+    for bytes in [&whole, &damaged, &long] {
+        for size in [1, 2, 63, 64, 299, 300, 301, 4096, MAX_LINE_BYTES, MAX_LINE_BYTES + 1] {
+            assert_eq!(read(bytes, size), read(bytes, bytes.len()), "{size}");
+        }
+    }
 }

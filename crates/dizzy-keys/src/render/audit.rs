@@ -174,6 +174,8 @@ pub struct SetAge {
     pub set: String,
     /// Its last rotation, of all that the trail has.
     pub last: Option<Moment>,
+    /// The last record of any kind; a schedule that is alive leaves one a day.
+    pub seen: Option<Moment>,
     /// Whether the last one is longer ago than was asked for.
     pub over_age: bool,
     /// The rotations in the time that was asked for.
@@ -202,20 +204,21 @@ impl View for AgeReport {
                 let last = set.last.map_or_else(|| "never".to_owned(), |last| last.to_string());
                 let age = set.last.map_or_else(String::new, |last| last.relative(self.at));
                 let over = if set.over_age { Tone::Bad.paint("over age") } else { String::new() };
-                vec![set.set.clone(), set.rotations.len().to_string(), last, age, over]
+                let seen = set.seen.map_or_else(|| "never".to_owned(), |seen| seen.relative(self.at));
+                vec![set.set.clone(), set.rotations.len().to_string(), last, age, seen, over]
             })
             .collect();
-        text.table(&["set", "rotations", "last", "age", ""], &rows);
+        text.table(&["set", "rotations", "last", "age", "last record", ""], &rows);
     }
 }
 
 /// One line per rotation, and one for a set without any.
 #[must_use]
 pub fn csv(report: &AgeReport) -> String {
-    let mut text = "set,generation,rotated_at,actor,last_rotation,over_age\n".to_owned();
+    let mut text = "set,generation,rotated_at,actor,last_rotation,last_record,over_age\n".to_owned();
     let moment = |moment: Option<Moment>| moment.map_or_else(String::new, |moment| moment.to_string());
     for set in &report.sets {
-        let tail = format!("{},{}", moment(set.last), set.over_age);
+        let tail = format!("{},{},{}", moment(set.last), moment(set.seen), set.over_age);
         if set.rotations.is_empty() {
             text.push_str(&format!("{},,,,{tail}\n", quoted(&set.set)));
         }

@@ -4,6 +4,7 @@ mod audit;
 pub(crate) mod check;
 mod confirm;
 pub(crate) mod explain;
+mod heartbeat;
 pub(crate) mod notices;
 mod notify;
 pub(crate) mod plan;

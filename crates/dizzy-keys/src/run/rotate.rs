@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dizzy_engine::{Finish, Generation, Goal, Phase};
 use dizzy_host::{
     agenda::Agenda,
+    audit::is_silent,
     driver::{self, Adoption, AdoptionWants, Halt, Lease, OpenSet, Run, Undo},
     port::Deadline,
     register::{Document, phase_name},
@@ -16,6 +17,7 @@ use tracing::{Instrument as _, Span};
 
 use super::{
     explain,
+    heartbeat::Heartbeats,
     notices::Notices,
     slots::{Job, Look, Slots},
     watch::Watch,
@@ -127,6 +129,7 @@ struct Shared {
     program: String,
     progress: Arc<Progress>,
     notices: Notices,
+    heartbeats: Heartbeats,
     /// Whether there are several, so that each that ends is told at once.
     several: bool,
 }
@@ -141,6 +144,7 @@ pub(super) async fn all(
 ) -> Result<Vec<RotateRow>, Report> {
     let shared = Arc::new(Shared {
         notices: Notices::new(&composer),
+        heartbeats: Heartbeats::default(),
         composer,
         task,
         program: global.invocation(),
@@ -183,8 +187,15 @@ async fn looked(shared: Arc<Shared>, name: String, span: Span) -> Look<Option<Ro
     let assignment = match shared.task.which {
         Which::Every => asked,
         Which::Due => match by_schedule(&shared, &name).await {
-            Ok(Some(assignment)) => assignment,
-            Ok(None) => return Look::Done(None),
+            Ok(Scheduled::Work(assignment)) => assignment,
+            Ok(Scheduled::Nothing) => return Look::Done(None),
+            Ok(Scheduled::Sign) => {
+                let sign = async move {
+                    shared.heartbeats.beat(&shared.composer, &name).await;
+                    None
+                };
+                return Look::Work(Box::pin(sign.instrument(span)));
+            }
             Err(mut row) => {
                 row.name_error();
                 ended(&shared, &row);
@@ -195,8 +206,16 @@ async fn looked(shared: Arc<Shared>, name: String, span: Span) -> Look<Option<Ro
     Look::Work(Box::pin(async move { Some(one(&shared, &name, assignment).await) }.instrument(span)))
 }
 
-/// What the schedule asks for. Reads the set's register once, and nothing else.
-async fn by_schedule(shared: &Shared, name: &str) -> Result<Option<Assignment>, Box<RotateRow>> {
+/// What the schedule asks for.
+enum Scheduled {
+    Nothing,
+    /// Nothing but a record that somebody looked.
+    Sign,
+    Work(Assignment),
+}
+
+/// Reads the set's register once, and nothing else.
+async fn by_schedule(shared: &Shared, name: &str) -> Result<Scheduled, Box<RotateRow>> {
     let failed = |error| Box::new(explain::failed(name, error));
     let of_journal = |error| failed(Report::of_port(Port::Journal, name, &error, NOTHING_DONE));
     let composer = &shared.composer;
@@ -205,24 +224,25 @@ async fn by_schedule(shared: &Shared, name: &str) -> Result<Option<Assignment>, 
     let stored = journal.read(name, Deadline::after(composer.limits().call)).await.map_err(of_journal)?;
     let document = stored.map(|stored| Document::parse(&stored.bytes, name)).transpose();
     let document = document.map_err(|error| of_journal(driver::register_error(error)))?;
-    let now = composer.clock().now();
-    let (agenda, document) = (Agenda::of(set, document.as_ref(), now), document.as_ref());
-    match (agenda, document) {
+    let (now, document) = (composer.clock().now(), document.as_ref());
+    let assigned = |goal, from, alarm| Ok(Scheduled::Work(Assignment { goal, from, alarm }));
+    match (Agenda::of(set, document, now), document) {
         (Agenda::At(_) | Agenda::OnRequest | Agenda::Paused(_), _) => {
             composer.metrics().write(&Measured::at_rest(name, document.and_then(explain::rotated_at)), now);
-            Ok(None)
+            let is_silent = document.is_some_and(|document| is_silent(document, now));
+            Ok(if is_silent { Scheduled::Sign } else { Scheduled::Nothing })
         }
-        (Agenda::Rotate { from, .. }, _) => Ok(Some(Assignment { goal: Goal::Rotate, from: Some(from), alarm: false })),
+        (Agenda::Rotate { from, .. }, _) => assigned(Goal::Rotate, Some(from), false),
         (Agenda::Finish { due, alarm }, _) => {
             let goal = if due { Goal::Rotate } else { Goal::Recover };
-            Ok(Some(Assignment { goal, from: None, alarm }))
+            assigned(goal, None, alarm)
         }
         (Agenda::GivenUp { failures }, Some(document)) => {
             Err(Box::new(explain::given_up(&shared.program, document, failures)))
         }
         (Agenda::Stuck, Some(document)) => Err(Box::new(explain::stuck(&shared.program, document))),
         // Both are read from a register.
-        (Agenda::GivenUp { .. } | Agenda::Stuck, None) => Ok(None),
+        (Agenda::GivenUp { .. } | Agenda::Stuck, None) => Ok(Scheduled::Nothing),
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use dizzy_audit::{Outcome, RootKey, record::kinds};
 
+use dizzy_engine::Timestamp;
+
 use super::{AuditEvent, Trail, TrailPlan, refused};
 use crate::{
     port::{Clock, Deadline, Journal, Kind, PortResult, Randomness},
@@ -18,10 +20,26 @@ use crate::{
 pub enum Aside<'a> {
     /// That the trail is alive.
     Heartbeat,
+    /// The same, unless the register names a record that is young enough ([`is_silent`]).
+    HeartbeatIfSilent,
     /// That another key signs from here on.
     HandOver(&'a RootKey),
     /// That the former key is lost, and the plan's key signs from here on: a person said so.
     FormerKeyLost,
+}
+
+/// A scheduled run that has nothing to do leaves a record if the last one is older than this, in milliseconds. Less than a day, so that a
+/// timer that fires daily, a few seconds earlier or later, leaves one each time.
+pub const HEARTBEAT_MS: i64 = 20 * 60 * 60 * 1000;
+
+/// Whether the trail of a set at rest has been silent for so long that a scheduled run should record that it looked. The register alone
+/// tells, and a set that never had a record is left alone: its trail begins with its first rotation, or `audit heartbeat`.
+#[must_use]
+pub fn is_silent(document: &Document, now: Timestamp) -> bool {
+    let last = document.audit.as_ref().map(|head| head.time);
+    document.phase == "idle"
+        && document.owner.until <= now.0
+        && last.is_some_and(|last| now.0.saturating_sub(last) >= HEARTBEAT_MS)
 }
 
 /// What an aside needs of the world.
@@ -65,6 +83,9 @@ impl Desk<'_> {
             return Err(refused(Kind::Busy, format!("write to the audit trail of {set}: a worker holds the set"))
                 .with_hint(format!("wait for it, or run `dizzy-keys recover {set}`")));
         }
+        if matches!(aside, Aside::HeartbeatIfSilent) && !is_silent(&document, now) {
+            return Ok(());
+        }
         let mut id = [0; 8];
         self.randomness.fill(&mut id)?;
         let [a, b, c, d, ..] = id;
@@ -80,7 +101,7 @@ impl Desk<'_> {
         };
         let deadline = Deadline::after(self.call);
         match aside {
-            Aside::Heartbeat => trail.require(event(kinds::HEARTBEAT), deadline).await?,
+            Aside::Heartbeat | Aside::HeartbeatIfSilent => trail.require(event(kinds::HEARTBEAT), deadline).await?,
             Aside::FormerKeyLost => trail.require(event(kinds::KEY_LOST), deadline).await?,
             Aside::HandOver(next) => trail.rotate_key(event(kinds::KEY_ROTATED), next, deadline).await?,
         }

@@ -28,12 +28,32 @@ pub struct AuditHead {
     /// How many records were made and not durable when the register was written.
     #[serde(default)]
     pub lost: u64,
+    /// Which runs made them, by their number in hex: what is found of a run later on is lost no more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost_by: BTreeMap<String, u64>,
     /// Places that lack objects which another place has: from which name on.
     #[serde(default)]
     pub behind: BTreeMap<String, String>,
 }
 
 impl AuditHead {
+    /// The same head, with these records missing, by the run that made them.
+    #[must_use]
+    pub(super) fn missing(self, lost_by: BTreeMap<String, u64>) -> Self {
+        Self { lost: lost_by.values().fold(0, |all, count| all.saturating_add(*count)), lost_by, ..self }
+    }
+
+    /// What is missing, by the run that made it. A register that does not say which run counted means that of its head.
+    pub(super) fn lost_by(&self) -> BTreeMap<String, u64> {
+        let named = self.lost_by.values().fold(0, |all: u64, count| all.saturating_add(*count));
+        let mut lost_by = self.lost_by.clone();
+        if self.lost > named {
+            let run = self.stream.rsplit('-').next().unwrap_or_default().to_owned();
+            *lost_by.entry(run).or_default() += self.lost - named;
+        }
+        lost_by
+    }
+
     /// The end of the chain.
     #[must_use]
     pub fn head(&self) -> Head {

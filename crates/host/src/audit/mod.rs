@@ -11,6 +11,8 @@ mod head;
 mod reader;
 mod sinks;
 mod survey;
+#[cfg(test)]
+mod tests;
 mod trail;
 mod verify;
 
@@ -21,7 +23,7 @@ use dizzy_engine::Timestamp;
 
 pub(crate) use self::survey::highest;
 pub use self::{
-    aside::{Aside, Desk},
+    aside::{Aside, Desk, HEARTBEAT_MS, is_silent},
     head::AuditHead,
     reader::{Group, MAX_STREAM_OBJECTS, Streams, lines, sets},
     trail::Trail,

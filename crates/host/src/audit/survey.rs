@@ -49,8 +49,10 @@ pub(super) struct Found {
     pub(super) records: u64,
     /// The key that signs the next record.
     pub(super) kid: Kid,
-    /// Records that were made, are nowhere, and are missed.
-    pub(super) lost: u64,
+    /// Records that were made, are nowhere, and are missed; by the run that made them.
+    pub(super) lost_by: BTreeMap<String, u64>,
+    /// Whether a record tells that they are missing.
+    pub(super) is_told: bool,
     /// The stream of the last record.
     pub(super) stream: Option<StreamId>,
 }
@@ -164,7 +166,8 @@ async fn join(
         last: hash,
         records: head.records,
         kid,
-        lost: head.lost,
+        lost_by: head.lost_by(),
+        is_told: false,
         stream: Some(stream.clone()),
     };
     if present.len() == 1 && present.contains(&first) {
@@ -174,7 +177,6 @@ async fn join(
     // Everything that descends from the register's record, and how many records there were up to it. Two workers may have continued
     // the same record; the branch that was begun last is gone on with.
     let mut descend: BTreeMap<Hash, u64> = BTreeMap::new();
-    let run = format!("-{:08x}", stream.run);
     for name in present.into_iter().take(MAX_JOINED) {
         let Some(bytes) = fetch(name, places, deadline).await else { break };
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -188,8 +190,11 @@ async fn join(
                 descend.insert(this, found.records);
                 (found.last, found.kid) = (this, parsed.next_key().map_or(parsed.kid, |(next, ..)| next));
                 found.stream = StreamId::parse(parsed.stream);
-                // What the worker feared to be lost was stored after all.
-                found.lost = found.lost.saturating_sub(u64::from(parsed.stream.ends_with(&run)));
+                // What its worker feared to be lost was stored after all, if only in one place: `level` copies it to the others.
+                let run = parsed.stream.rsplit('-').next().unwrap_or_default();
+                if let Some(lost) = found.lost_by.get_mut(run) {
+                    *lost = lost.saturating_sub(1);
+                }
             }
         }
     }
@@ -293,7 +298,15 @@ async fn copy(
 
 /// The register names no record: either there is none, or the register was lost.
 async fn from_the_end(set: &str, places: &[Listed], deadline: Deadline) -> PortResult<Found> {
-    let found = Found { start: Start::Genesis, last: ZERO, records: 0, kid: UNSIGNED, lost: 0, stream: None };
+    let found = Found {
+        start: Start::Genesis,
+        last: ZERO,
+        records: 0,
+        kid: UNSIGNED,
+        lost_by: BTreeMap::new(),
+        is_told: false,
+        stream: None,
+    };
     let all = places.iter().filter_map(|(_, names)| names.as_ref());
     let Some(last) = all.flatten().filter(|name| is_lines(name)).max() else { return Ok(found) };
     let bytes = fetch(last, places, deadline).await.unwrap_or_default();

@@ -4,7 +4,10 @@
 //! durable; [`Trail::note`] never waits, and [`Trail::flush`] tries to store what was noted without failing.
 
 use core::time::Duration;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use dizzy_audit::{Chain, Checkpoint, Facts, Kid, Outcome, RootKey, StreamId, UNSIGNED, record::kinds};
 use dizzy_engine::Timestamp;
@@ -24,6 +27,12 @@ const MAX_WAITING: usize = 10_000;
 /// How long a run that has begun waits for its trail, each time. An undo or a promotion that waited longer would keep
 /// applications locked out; a place that has not answered by then is left alone until the end of the run.
 const COURTESY: Duration = Duration::from_secs(2);
+
+/// Most runs whose missing records the register counts apart: a schedule that fails every minute must not make it grow.
+const MAX_MISSED_RUNS: usize = 16;
+
+/// Stands for the runs beyond them. What is found of those later on is told as missing all the same.
+const OTHERS: &str = "others";
 
 /// Longest error code that a record takes; longer ones are no codes.
 const MAX_CODE: usize = 64;
@@ -166,11 +175,29 @@ impl Trail {
         let writer = self.writer.lock().await;
         let before = self.events().head.clone();
         let Some(mut head) = writer.durable.clone() else {
-            return before.map(|head| AuditHead { lost: head.lost.saturating_add(missing), ..head });
+            // What earlier runs miss is what the survey did not find; what it did not look for, the register knows.
+            let known = writer.begun.as_ref().map(|found| found.lost_by.clone());
+            return before.map(|head| {
+                let mut lost_by = known.unwrap_or_else(|| head.lost_by());
+                self.misses(&mut lost_by, missing);
+                head.missing(lost_by)
+            });
         };
-        head.lost = missing;
+        let mut lost_by = BTreeMap::new();
+        self.misses(&mut lost_by, missing);
+        head = head.missing(lost_by);
         head.behind = writer.sinks.behind(writer.sinks.durable());
         Some(head)
+    }
+
+    /// Adds what this run misses to what others do.
+    fn misses(&self, lost_by: &mut BTreeMap<String, u64>, missing: u64) {
+        lost_by.retain(|_, count| *count > 0);
+        if missing > 0 {
+            let run = if lost_by.len() < MAX_MISSED_RUNS { format!("{:08x}", self.run) } else { OTHERS.to_owned() };
+            let count = lost_by.entry(run).or_default();
+            *count = count.saturating_add(missing);
+        }
     }
 
     /// How many events are not durable.
@@ -326,7 +353,10 @@ impl Trail {
         let is_first = event.kind == kinds::KEY_LOST || writer.chain.as_ref().is_some_and(|chain| chain.next() == 0);
         let Some(found) = writer.begun.as_mut().filter(|_| is_first) else { return Ok(()) };
         let start = core::mem::replace(&mut found.start, Start::Joined);
-        let lost = core::mem::take(&mut found.lost);
+        // They stay with what was found: if this record does not become durable, the register goes on missing them.
+        let is_told = core::mem::replace(&mut found.is_told, true);
+        let lost =
+            if is_told { 0 } else { found.lost_by.values().fold(0_u64, |all, count| all.saturating_add(*count)) };
         let fresh = |kind, outcome| AuditEvent::new(event.time, kind, outcome, event.rotation, event.epoch);
         if let Some(key) = self.plan.key()?
             && writer.chain.as_ref().is_some_and(|chain| chain.kid() == UNSIGNED)
@@ -400,7 +430,8 @@ impl Trail {
             records: head.records,
             time: last_time(&bytes).unwrap_or_default(),
             lost: 0,
-            behind: std::collections::BTreeMap::new(),
+            lost_by: BTreeMap::new(),
+            behind: BTreeMap::new(),
         };
         writer.heads.push_back((writer.number, head));
         writer.objects += 1;

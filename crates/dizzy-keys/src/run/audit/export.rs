@@ -3,7 +3,7 @@
 use super::{
     super::with_set::{block_on, composer},
     ocsf,
-    records::{Wanted, read, stores},
+    records::{Seen, Wanted, read, stores},
 };
 use crate::{
     args::{AuditExport, ExportFormat, Global},
@@ -22,7 +22,7 @@ pub(super) fn run(global: &Global, args: &AuditExport) -> Result<Exit, Report> {
                 ExportFormat::Ndjson => render::print(&[line, b"\n"].concat()),
                 ExportFormat::Ocsf => render::print(format!("{}\n", ocsf::event(&record)).as_bytes()),
             };
-            read(&composer, &stores, (set, &wanted), None, &mut take).await?;
+            read(&composer, &stores, (set, &wanted), &mut Seen::default(), &mut take).await?;
         }
         Ok(Exit::Done)
     })

@@ -8,6 +8,8 @@ mod show;
 mod verify;
 mod write;
 
+pub(super) use self::write::recorded;
+
 use dizzy_engine::Timestamp;
 use dizzy_host::config::Place;
 

@@ -4,7 +4,7 @@ use dizzy_engine::Timestamp;
 
 use super::{
     super::with_set::{block_on, composer},
-    records::{Wanted, read, stores},
+    records::{Seen, Wanted, read, stores},
     span,
 };
 use crate::{
@@ -30,9 +30,10 @@ pub(super) fn run(global: &Global, args: &AuditReport) -> Result<Exit, Report> {
         let mut ages = Vec::new();
         for set in &sets {
             let mut rotations: Vec<Rotated> = Vec::new();
-            let mut last = None;
+            let (mut last, mut seen) = (None, None);
             let mut take = |_: &[u8], record: dizzy_audit::read::Record| {
                 let time = record.time.parse::<jiff::Timestamp>().ok().map(|time| Timestamp(time.as_millisecond()));
+                seen = seen.max(time);
                 let (Some(time), true) = (time, record.kind == "decision.commit" && record.outcome == "ok") else {
                     return Ok(());
                 };
@@ -42,10 +43,10 @@ pub(super) fn run(global: &Global, args: &AuditReport) -> Result<Exit, Report> {
                 }
                 Ok(())
             };
-            read(&composer, &stores, (set, &all), None, &mut take).await?;
+            read(&composer, &stores, (set, &all), &mut Seen::default(), &mut take).await?;
             let age = last.map(|last| now.0.saturating_sub(last.0.0));
             let over_age = max_age.is_some_and(|most| age.is_none_or(|age| age > most));
-            ages.push(SetAge { set: set.clone(), last, over_age, rotations });
+            ages.push(SetAge { set: set.clone(), last, seen: seen.map(Moment), over_age, rotations });
         }
         Ok(AgeReport { at: Moment(now), sets: ages })
     })?;

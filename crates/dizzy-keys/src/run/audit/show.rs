@@ -7,7 +7,7 @@ use dizzy_audit::read::Record;
 
 use super::{
     super::with_set::{block_on, composer},
-    records::{Wanted, read, stores},
+    records::{Seen, Wanted, read, stores},
 };
 use crate::{
     args::{AuditShow, Global, Output},
@@ -24,15 +24,11 @@ pub(super) fn run(global: &Global, args: &AuditShow) -> Result<Exit, Report> {
     let wanted = Wanted::of(&args.records, &composer)?;
     let stores = stores(&args.records, &composer)?;
     block_on(async {
-        let mut seen = BTreeMap::new();
+        let mut seen: BTreeMap<&String, Seen> = BTreeMap::new();
         loop {
             for set in &sets {
-                let after = seen.get(set).cloned();
                 let mut take = |line: &[u8], record| print(global.output, line, &record);
-                let last = read(&composer, &stores, (set, &wanted), after, &mut take);
-                if let Some(last) = last.await? {
-                    seen.insert(set.clone(), last);
-                }
+                read(&composer, &stores, (set, &wanted), seen.entry(set).or_default(), &mut take).await?;
             }
             if !args.follow {
                 return Ok(Exit::Done);

@@ -3,13 +3,12 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{BufRead as _, BufReader, Read as _},
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
 use dizzy_audit::{
     Checkpoint, Head, RootKey, VerifyingKey,
-    line::MAX_LINE_BYTES,
     verify::{Class, Expected, Findings, Keys, Kind, bundle::Bundle},
 };
 use dizzy_host::{
@@ -33,6 +32,9 @@ use crate::{
 
 /// Largest key or note file. A key has some hundred bytes.
 const MAX_FILE: u64 = 64 * 1024;
+
+/// How much of an exported file is read at a time: what a processor keeps close.
+const CHUNK: usize = 128 * 1024;
 
 pub(super) fn run(global: &Global, args: &AuditVerify) -> Result<Exit, Report> {
     let needs_config = args.from.is_empty() || (args.key_file.is_empty() && args.public_key.is_empty());
@@ -244,16 +246,15 @@ fn bundle(
         ..Expected::default()
     };
     let mut bundle = Bundle::new(keys, &name, expected);
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(unreadable)?);
-    let mut line = Vec::new();
+    let mut file = File::open(path).map_err(unreadable)?;
+    let mut chunk = vec![0; CHUNK];
     loop {
-        line.clear();
-        // A line longer than any record is given to the verifier in parts, each of which is none.
-        let read = reader.by_ref().take(MAX_LINE_BYTES as u64 + 2).read_until(b'\n', &mut line).map_err(unreadable)?;
-        if read == 0 {
-            break;
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => bundle.bytes(chunk.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
         }
-        bundle.line(line.strip_suffix(b"\n").unwrap_or(&line));
     }
     let reports = bundle.finish();
     Ok(reports
@@ -272,7 +273,9 @@ fn tell_silence(verification: &mut Verification, since: &str) {
         return;
     }
     let detail = match last {
-        Some(last) => format!("the last record is of {last}"),
+        Some(last) => format!(
+            "nothing was recorded since {last}: no run, and no scheduled look either (`rotate --due` leaves a record a day)"
+        ),
         None => "there is no record".to_owned(),
     };
     let mut findings = Findings::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dizzy_audit::UNSIGNED;
 use dizzy_host::{
     audit::{Aside, Desk, TrailPlan},
-    port::SystemRandomness,
+    port::{PortResult, SystemRandomness},
 };
 
 use super::super::{
@@ -40,6 +40,18 @@ pub(super) fn heartbeat(global: &Global, args: &Sets) -> Result<Exit, Report> {
 
 async fn record(composer: &Composer, plan: &Arc<TrailPlan>, set: &str, aside: Aside<'_>) -> Result<(), Report> {
     let held = composer.hold(set).await?;
+    let done = recorded(composer, plan, set, aside).await?;
+    drop(held);
+    done.map_err(|error| Report::of_port(Port::Audit, set, &error, NOTHING_DONE))
+}
+
+/// Records for a set that this process holds.
+pub(in crate::run) async fn recorded(
+    composer: &Composer,
+    plan: &Arc<TrailPlan>,
+    set: &str,
+    aside: Aside<'_>,
+) -> Result<PortResult<()>, Report> {
     let journal = composer.journal()?;
     let desk = Desk {
         journal: &*journal,
@@ -48,9 +60,7 @@ async fn record(composer: &Composer, plan: &Arc<TrailPlan>, set: &str, aside: As
         randomness: &SystemRandomness,
         call: composer.limits().call,
     };
-    let done = desk.record(set, aside).await;
-    drop(held);
-    done.map_err(|error| Report::of_port(Port::Audit, set, &error, NOTHING_DONE))
+    Ok(desk.record(set, aside).await)
 }
 
 pub(super) fn rotate_key(global: &Global, args: &KeyRotate) -> Result<Exit, Report> {
