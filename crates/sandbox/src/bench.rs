@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod start;
+mod trail;
 
 /// Measured repetitions of everything.
 const N: usize = 20;
@@ -37,12 +38,13 @@ const SETS: usize = 20;
 type Part = fn(&Path) -> Result<()>;
 
 /// The parts, in the order in which they are measured.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("rotation", rotation),
     ("two-clouds", two_clouds),
     ("logins", logins),
     ("hanging", hanging),
     ("start", start::measure),
+    ("trail", trail::measure),
 ];
 
 /// Measures this build of the product and prints the figures. `profile` says how it was built; `wanted` names parts, none of them: all.
