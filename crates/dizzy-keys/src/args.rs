@@ -603,6 +603,12 @@ pub struct PolicyOci {
     /// The function's OCID, for the matching rule of the dynamic group.
     #[arg(long, value_name = "OCID")]
     pub function: Option<String>,
+    /// Instead of a function: the OCID of an instance of OCI compute.
+    #[arg(long, value_name = "OCID", conflicts_with = "function")]
+    pub instance: Option<String>,
+    /// Instead of a function: the compartment whose instances, every one of them, are in the dynamic group.
+    #[arg(long, value_name = "OCID", conflicts_with_all = ["function", "instance"])]
+    pub instance_compartment: Option<String>,
     /// The compartment of everything (default: the whole tenancy; rights are bound to OCIDs and buckets either way).
     #[arg(long, value_name = "OCID")]
     pub compartment: Option<String>,

@@ -1,9 +1,10 @@
-//! Switches of the test suite that are set by environment variables: another time of day, less patience, other roots.
+//! Switches of the test suite that are set by environment variables: another time of day, less patience, other roots, another
+//! metadata service.
 //!
 //! Debug builds only: a release build contains none of them. `DIZZY_KEYS_CLOCK=FILE` names a file that holds how many milliseconds the
 //! clock is ahead; it is read at each look at the clock, so that a worker that stood still wakes up late. `DIZZY_KEYS_BUDGET=N` ends a
 //! run that repeats what does not work after so many milliseconds. `DIZZY_KEYS_EXTRA_ROOTS=FILE` names PEM certificates that the clouds'
-//! hosts may lead to as well. The kill points are in `run/watch`.
+//! hosts may lead to as well. `DIZZY_KEYS_OCI_METADATA=URL` names a metadata service on loopback. The kill points are in `run/watch`.
 
 use std::sync::Arc;
 
@@ -21,6 +22,12 @@ pub(crate) const fn extra_roots() -> Option<Vec<u8>> {
     None
 }
 
+/// Where the metadata service of an OCI instance is, if elsewhere.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn oci_metadata() -> Option<String> {
+    None
+}
+
 /// How long things may take where nobody says otherwise.
 #[cfg(not(debug_assertions))]
 pub(crate) fn limits() -> Limits {
@@ -28,7 +35,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 #[cfg(debug_assertions)]
-pub(crate) use debug::{clock, extra_roots, limits};
+pub(crate) use debug::{clock, extra_roots, limits, oci_metadata};
 
 #[cfg(debug_assertions)]
 mod debug {
@@ -59,6 +66,10 @@ mod debug {
 
     pub(crate) fn extra_roots() -> Option<Vec<u8>> {
         std::fs::read(variable("DIZZY_KEYS_EXTRA_ROOTS")?).ok()
+    }
+
+    pub(crate) fn oci_metadata() -> Option<String> {
+        variable("DIZZY_KEYS_OCI_METADATA")
     }
 
     pub(crate) fn limits() -> Limits {

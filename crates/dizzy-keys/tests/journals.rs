@@ -19,7 +19,10 @@ use dizzy_sandbox::{
     moto::{BucketKind, Fault, Mishap},
     two_clouds::{AWS_SECRET, ORACLE, POSTGRES, TwoClouds},
 };
-use dizzy_sandbox_oci::{BucketOptions, Fault as OciFault, Mishap as OciMishap, NAMESPACE, Operation, Settle};
+use dizzy_sandbox_oci::{
+    BucketOptions, Door, Fault as OciFault, Mishap as OciMishap, NAMESPACE, OciEmulator, Operation, Options, Rights,
+    SecretOptions, Service, Settle,
+};
 use serde_json::Value;
 
 const BUCKET: &str = "registers";
@@ -323,4 +326,43 @@ fn freezes(place: Place) {
     world.assert_at_rest("woken up");
     world.run(&["rotate", SET]).expect(0);
     world.assert_at_rest("and the next rotation");
+}
+
+#[test]
+fn an_instance_reads_its_registers_with_its_own_identity_and_says_where_it_has_none() {
+    let oci = OciEmulator::start(Options::default()).unwrap();
+    oci.instance("worker", Rights::all()).unwrap();
+    oci.create_bucket(BUCKET, &BucketOptions::new()).unwrap();
+    let secret = oci.create_secret(&SecretOptions::new("orders", "{}")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dizzy-keys.toml");
+    let text = format!(
+        "[journal]\nurl = \"oci://{NAMESPACE}/{BUCKET}/team/journal\"\n\n[oci]\nauth = \"instance_principal\"\n\n\
+         [sets.orders.databases.rds]\nengine = \"postgres\"\nusers = [\"a\", \"b\"]\n\n\
+         [[sets.orders.secrets]]\nstore = \"oci-vault:{secret}\"\n"
+    );
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(binary());
+        let command = command.args(args).current_dir(folder.path()).env_clear().envs(oci.endpoint_env());
+        Told::of(&command.env("DIZZY_KEYS_OCI_METADATA", oci.metadata_url()).output().unwrap())
+    };
+    let told = run(&["status"]);
+    let log = oci.log();
+    let last = log.last().unwrap();
+    assert_eq!(
+        (last.service, last.principal.as_deref()),
+        (Service::ObjectStorage, Some("worker")),
+        "{log:?}\n{}",
+        told.err
+    );
+    assert!(!told.err.contains("DK-"), "{}{}", told.out, told.err);
+
+    oci.set_door(Service::Metadata, Door::Refusing).unwrap();
+    let told = run(&["status"]).expect(0);
+    assert!(told.out.contains("UNREADABLE") && told.out.contains("metadata service: no connection"), "{}", told.out);
+    let told = run(&["rotate", SET]);
+    println!("{}{}", told.out, told.err);
+    assert_eq!((told.exit, told.err.starts_with("DK-")), (Some(1), true), "{}", told.err);
+    assert!(told.line("hint: ").unwrap().starts_with("only an instance of OCI compute"), "{}", told.err);
 }

@@ -130,7 +130,7 @@ impl OciClients {
 
     /// Sends a request and returns the answer if it is a success.
     pub(crate) async fn ask(&self, call: &Call<'_>, ask: &Ask, deadline: Deadline) -> Result<Answer, Failure> {
-        let mut signed = self.inner.provider.signed(self.clock().now(), deadline).await?;
+        let mut signed = self.inner.provider.signed(self, deadline).await?;
         let (mut tries, mut wait, mut renewed) = (1, self.pace().backoff, false);
         loop {
             let failure = match self.once(call, ask, &signed, deadline).await {
@@ -139,17 +139,46 @@ impl OciClients {
             };
             if failure.is("NotAuthenticated") && !renewed {
                 // A token that expired a moment ago: whoever renews it has put another one into its file.
-                let Some(fresh) = self.inner.provider.renewed(&signed, deadline).await? else { return Err(failure) };
+                let Some(fresh) = self.inner.provider.renewed(self, &signed, deadline).await? else {
+                    return Err(failure);
+                };
                 (signed, renewed) = (fresh, true);
                 continue;
             }
             if !failure.is_passing(call.effect) || tries == TRIES || wait >= deadline.left() {
                 return Err(failure);
             }
-            tracing::debug!(kind = ?failure.error.kind, tries, "a call to OCI is tried again");
-            sleep_until(Instant::now() + self.jittered(wait)?).await;
+            self.pause(&failure, tries, wait).await?;
             (tries, wait) = (tries + 1, wait * 2);
         }
+    }
+
+    /// Sends a request in another name than the provider's: how a provider that needs OCI itself gets what it signs with.
+    pub(crate) async fn ask_as(
+        &self,
+        call: &Call<'_>,
+        ask: &Ask,
+        signed: &Signed,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        let (mut tries, mut wait) = (1, self.pace().backoff);
+        loop {
+            let failure = match self.once(call, ask, signed, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if !failure.is_passing(call.effect) || tries == TRIES || wait >= deadline.left() {
+                return Err(failure);
+            }
+            self.pause(&failure, tries, wait).await?;
+            (tries, wait) = (tries + 1, wait * 2);
+        }
+    }
+
+    async fn pause(&self, failure: &Failure, tries: u32, wait: Duration) -> PortResult<()> {
+        tracing::debug!(kind = ?failure.error.kind, tries, "a call to OCI is tried again");
+        sleep_until(Instant::now() + self.jittered(wait)?).await;
+        Ok(())
     }
 
     async fn once(&self, call: &Call<'_>, ask: &Ask, signed: &Signed, deadline: Deadline) -> Result<Answer, Failure> {
@@ -159,7 +188,7 @@ impl OciClients {
         let settings = &self.inner.settings;
         let place = Place {
             region: ask.region.clone().or_else(|| settings.region.clone()).or_else(|| signed.region.clone()),
-            realm_domain: settings.realm_domain.clone(),
+            realm_domain: settings.realm_domain.clone().or_else(|| signed.realm_domain.clone()),
         };
         let base = settings.endpoints.base(ask.service, &place)?;
         let request_id = self.request_id()?;
@@ -208,13 +237,17 @@ fn request(ask: &Ask, base: &Base, signed: &Signed, date: &str, request_id: &str
         kind: body.kind,
         sha256,
     });
-    let signable = Signable { method: &ask.method, target: &target, host: &base.host, date, content };
+    // The federation service is the one that Oracle's SDKs sign no host for.
+    let host = (ask.service != Service::Auth).then_some(base.host.as_str());
+    let signable = Signable { method: &ask.method, target: &target, host, date, content };
     let mut authorization = HeaderValue::from_str(&signed.signer.authorization(&signable).ok()?).ok()?;
     authorization.set_sensitive(true);
 
     // Object Storage has another name for it.
     let id_header = match ask.service {
-        Service::Database | Service::Notifications | Service::Secrets | Service::Vaults => "opc-request-id",
+        Service::Auth | Service::Database | Service::Notifications | Service::Secrets | Service::Vaults => {
+            "opc-request-id"
+        }
         Service::ObjectStorage => "opc-client-request-id",
     };
     let mut request = Request::builder()

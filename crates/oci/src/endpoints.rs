@@ -22,6 +22,8 @@ pub(crate) enum Service {
     Database,
     /// Topics.
     Notifications,
+    /// Tokens for instances.
+    Auth,
 }
 
 /// Addresses that are set explicitly (`[oci.endpoints]`, `OCI_ENDPOINT_*`): scheme, host and port. The API version is added.
@@ -38,6 +40,8 @@ pub struct OciEndpoints {
     pub database: Option<String>,
     /// Topics (`OCI_ENDPOINT_NOTIFICATIONS`).
     pub notifications: Option<String>,
+    /// Tokens for instances (`OCI_ENDPOINT_AUTH`).
+    pub auth: Option<String>,
 }
 
 /// Which region, and the domain of its realm.
@@ -45,6 +49,13 @@ pub struct OciEndpoints {
 pub(crate) struct Place {
     pub(crate) region: Option<String>,
     pub(crate) realm_domain: Option<String>,
+}
+
+impl Place {
+    /// A region, with the realm that it is known to be in.
+    pub(crate) const fn region(region: Option<String>) -> Self {
+        Self { region, realm_domain: None }
+    }
 }
 
 /// An address to which paths are appended.
@@ -66,6 +77,7 @@ impl Service {
             Self::ObjectStorage => "OCI_ENDPOINT_OBJECTSTORAGE",
             Self::Database => "OCI_ENDPOINT_DATABASE",
             Self::Notifications => "OCI_ENDPOINT_NOTIFICATIONS",
+            Self::Auth => "OCI_ENDPOINT_AUTH",
         }
     }
 
@@ -76,6 +88,7 @@ impl Service {
             Self::ObjectStorage => "",
             Self::Database => "/20160918",
             Self::Notifications => "/20181201",
+            Self::Auth => "/v1",
         }
     }
 
@@ -86,6 +99,7 @@ impl Service {
             Self::ObjectStorage => format!("https://objectstorage.{region}.{domain}"),
             Self::Database => format!("https://database.{region}.{domain}"),
             Self::Notifications => format!("https://notification.{region}.{domain}"),
+            Self::Auth => format!("https://auth.{region}.{domain}"),
         }
     }
 }
@@ -102,6 +116,7 @@ impl OciEndpoints {
             Service::ObjectStorage => &self.object_storage,
             Service::Database => &self.database,
             Service::Notifications => &self.notifications,
+            Service::Auth => &self.auth,
         };
         if let Some(address) = set {
             return parse(address, service);
@@ -157,6 +172,7 @@ mod tests {
             (Service::ObjectStorage, "uk-gov-london-1", "https://objectstorage.uk-gov-london-1.oraclegovcloud.uk", ""),
             (Service::Database, "us-phoenix-1", "https://database.us-phoenix-1.oraclecloud.com", "/20160918"),
             (Service::Notifications, "us-phoenix-1", "https://notification.us-phoenix-1.oraclecloud.com", "/20181201"),
+            (Service::Auth, "eu-madrid-2", "https://auth.eu-madrid-2.oraclecloud.eu", "/v1"),
             (Service::ObjectStorage, "xx-future-7", "https://objectstorage.xx-future-7.oraclecloud.com", ""),
         ] {
             let base = none.base(service, &place(Some(region))).unwrap();

@@ -273,7 +273,7 @@ fn request_code(code: Option<&str>, request_id: &str) -> String {
     }
 }
 
-const SIGNATURE_HINT: &str = "OCI does not accept the signature: check that the public half of the key is uploaded for this user \
+pub(crate) const SIGNATURE_HINT: &str = "OCI does not accept the signature: check that the public half of the key is uploaded for this user \
      under this `fingerprint`, and `tenancy` and `user` in the profile; a session's token may have expired";
 
 const STRANGER_HINT: &str = "refused without one of OCI's error codes: a proxy on the way may have answered";

@@ -1,8 +1,8 @@
-//! Who signs: a user's API key, a person's session, or a function's resource principal.
+//! Who signs: a user's API key, a person's session, a function's resource principal, or the principal of an instance.
 //!
 //! [`OciAuth`] is what the composition root chooses; [`Provider`] is what the client asks for a signer. Tokens expire and are
 //! renewed in their files by somebody else, so they are read again shortly before their end, and once when one is not accepted.
-//! An instance principal fits in as a further arm: it differs in where key and token come from, not in how they sign.
+//! The token of an instance is asked for by this program itself, at the same moments.
 
 use core::fmt;
 use std::{
@@ -24,7 +24,10 @@ use tokio::{sync::Mutex, time::timeout_at};
 use zeroize::Zeroizing;
 
 use crate::{
+    clients::OciClients,
     config_file::{Identity, MAX_FILE, Profile},
+    endpoints::Place,
+    instance_principal::InstancePrincipal,
     pem::{MAX_PEM, private_key},
     resource_principal::{ResourcePrincipal, expiry},
     sign::Signer,
@@ -47,6 +50,8 @@ pub enum OciAuth {
     Fetched(ApiKeySource),
     /// The identity of a function.
     ResourcePrincipal(ResourcePrincipal),
+    /// The identity of a machine of OCI compute.
+    InstancePrincipal(InstancePrincipal),
 }
 
 /// Where an API key is fetched from.
@@ -75,7 +80,7 @@ impl ApiKeySource {
         let key_id = Zeroizing::new(format!("{}/{}/{}", document.tenancy, document.user, document.fingerprint));
         let signer = Signer::new(key, key_id).ok_or_else(|| malformed(&what, "its key id is no key id"))?;
         // A key that was replaced in its secret is read when the old one is not accepted any more.
-        Ok(Signed { signer, region: document.region, expires: None, renewable: true })
+        Ok(Signed { signer, region: document.region, realm_domain: None, expires: None, renewable: true })
     }
 }
 
@@ -98,7 +103,8 @@ struct ApiKeyDocument {
     pass_phrase: Option<SecretText>,
 }
 
-fn wiped<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
+/// A text of a document that is wiped when it is dropped.
+pub(crate) fn wiped<'de, D: Deserializer<'de>>(from: D) -> Result<SecretText, D::Error> {
     String::deserialize(from).map(SecretText::new)
 }
 
@@ -111,10 +117,20 @@ pub(crate) struct Signed {
     pub(crate) signer: Signer,
     /// The region that the source names.
     pub(crate) region: Option<String>,
+    /// The second-level domain of its realm, if the source names that, too.
+    pub(crate) realm_domain: Option<String>,
     /// When the token ends; `None` for keys, which do not.
     expires: Option<Timestamp>,
     /// Whether reading again may give another signer.
     renewable: bool,
+}
+
+impl Signed {
+    /// By a key that does not change while it is used.
+    pub(crate) fn by_key(signer: Signer, place: Place) -> Self {
+        let Place { region, realm_domain } = place;
+        Self { signer, region, realm_domain, expires: None, renewable: false }
+    }
 }
 
 /// A token is renewed in its file well before its end; with less than this left, the file is worth another look. Oracle's
@@ -133,21 +149,32 @@ impl Provider {
     }
 
     /// The signer: the one that was read before, unless it ends soon.
-    pub(crate) async fn signed(&self, now: Timestamp, deadline: Deadline) -> PortResult<Arc<Signed>> {
+    pub(crate) async fn signed(&self, clients: &OciClients, deadline: Deadline) -> PortResult<Arc<Signed>> {
+        let now = clients.clock().now();
         let ends_soon = |there: &Signed| there.expires.is_some_and(|end| end <= now.plus_ms(RENEW_MS));
-        self.get(|there| !(there.renewable && ends_soon(there)), deadline).await
+        self.get(clients, |there| !(there.renewable && ends_soon(there)), deadline).await
     }
 
     /// A signer after `refused` was not accepted: read again if that can help, `None` if it cannot.
-    pub(crate) async fn renewed(&self, refused: &Arc<Signed>, deadline: Deadline) -> PortResult<Option<Arc<Signed>>> {
+    pub(crate) async fn renewed(
+        &self,
+        clients: &OciClients,
+        refused: &Arc<Signed>,
+        deadline: Deadline,
+    ) -> PortResult<Option<Arc<Signed>>> {
         if !refused.renewable {
             return Ok(None);
         }
         // Another call may have read again already.
-        self.get(|there| !Arc::ptr_eq(refused, there), deadline).await.map(Some)
+        self.get(clients, |there| !Arc::ptr_eq(refused, there), deadline).await.map(Some)
     }
 
-    async fn get(&self, will_do: impl Fn(&Arc<Signed>) -> bool, deadline: Deadline) -> PortResult<Arc<Signed>> {
+    async fn get(
+        &self,
+        clients: &OciClients,
+        will_do: impl Fn(&Arc<Signed>) -> bool,
+        deadline: Deadline,
+    ) -> PortResult<Arc<Signed>> {
         let late = || PortError::refused(Kind::Timeout, "read the OCI credentials: no answer in time");
         let load = async {
             let mut loaded = self.loaded.lock().await;
@@ -156,6 +183,7 @@ impl Provider {
             }
             let signed = match &self.auth {
                 OciAuth::Fetched(source) => source.load(deadline).await?,
+                OciAuth::InstancePrincipal(principal) => principal.load(clients, deadline).await?,
                 OciAuth::ConfigFile { .. } | OciAuth::ResourcePrincipal(_) => {
                     let auth = self.auth.clone();
                     let read = tokio::task::spawn_blocking(move || auth.load()).await;
@@ -174,7 +202,9 @@ impl OciAuth {
     fn load(&self) -> PortResult<Signed> {
         match self {
             Self::ConfigFile { file, profile, home } => from_config_file(file, profile, home.as_deref()),
-            Self::Fetched(_) => Err(unreadable("the OCI credentials", "they are in no file")),
+            Self::Fetched(_) | Self::InstancePrincipal(_) => {
+                Err(unreadable("the OCI credentials", "they are in no file"))
+            }
             Self::ResourcePrincipal(principal) => from_resource_principal(principal),
         }
     }
@@ -184,7 +214,8 @@ fn from_config_file(file: &Path, profile: &str, home: Option<&Path>) -> PortResu
     let what = format!("the OCI configuration file {}", file.display());
     let text = read(file, MAX_FILE).map_err(|error| {
         let hint =
-            "OCI_CONFIG_FILE names another one, and OCI_CLI_PROFILE the profile in it; `oci setup config` writes one";
+            "OCI_CONFIG_FILE names another one, and OCI_CLI_PROFILE the profile in it; `oci setup config` writes one; \
+             an instance of OCI compute needs none, with auth = \"instance_principal\"";
         unreadable(&what, io_code(&error)).with_hint(hint)
     })?;
     let text = str::from_utf8(&text).map_err(|_| unreadable(&what, "not UTF-8"))?;
@@ -197,11 +228,17 @@ fn from_config_file(file: &Path, profile: &str, home: Option<&Path>) -> PortResu
         Identity::ApiKey { user, fingerprint } => {
             let key_id = Zeroizing::new(format!("{}/{user}/{fingerprint}", profile.tenancy));
             let signer = Signer::new(key, key_id).ok_or_else(|| malformed(&what, "its key id is no key id"))?;
-            Ok(Signed { signer, region: profile.region, expires: None, renewable: false })
+            Ok(Signed::by_key(signer, Place::region(profile.region)))
         }
         Identity::SecurityToken { file } => {
             let token = read_file(SECURITY_TOKEN, file, MAX_TOKEN)?;
-            with_token(&format!("{SECURITY_TOKEN} {}", file.display()), key, &token, profile.region, true)
+            with_token(
+                &format!("{SECURITY_TOKEN} {}", file.display()),
+                key,
+                &token,
+                Place::region(profile.region),
+                true,
+            )
         }
     }
 }
@@ -225,14 +262,16 @@ fn from_resource_principal(principal: &ResourcePrincipal) -> PortResult<Signed> 
     let key = key_of(what_key, &pem, passphrase.as_ref())?;
     let token = value_or_file(what_token, &principal.token, MAX_TOKEN)?;
     let renewable = is_path(&principal.token);
-    with_token(what_token, key, &token, principal.region.clone(), renewable)
+    with_token(what_token, key, &token, Place::region(principal.region.clone()), renewable)
 }
 
-fn with_token(what: &str, key: KeyPair, token: &[u8], region: Option<String>, renewable: bool) -> PortResult<Signed> {
+/// A signer by a session key and its token.
+pub(crate) fn with_token(what: &str, key: KeyPair, token: &[u8], place: Place, renewable: bool) -> PortResult<Signed> {
     let token = str::from_utf8(token).map_err(|_| malformed(what, "it is not a token"))?.trim();
     let signer = Signer::new(key, Zeroizing::new(format!("ST${token}")));
     let signer = signer.ok_or_else(|| malformed(what, "it is not a token"))?;
-    Ok(Signed { signer, region, expires: expiry(token), renewable })
+    let Place { region, realm_domain } = place;
+    Ok(Signed { signer, region, realm_domain, expires: expiry(token), renewable })
 }
 
 fn key_of(what: &str, pem: &[u8], passphrase: Option<&SecretText>) -> PortResult<KeyPair> {

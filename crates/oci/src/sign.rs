@@ -1,7 +1,7 @@
 //! OCI's request signature, version 1: which headers are signed, in which order, and how they become a text.
 //!
 //! Oracle documentation: "Request Signatures" (API/Concepts/signingrequests.htm). Every request signs `date`,
-//! `(request-target)` and `host`; one with a body also its length, type and hash. PKCS#1 v1.5 padding has no randomness,
+//! `(request-target)` and `host` (the federation call: no `host`); one with a body also its length, type and hash. PKCS#1 v1.5 padding has no randomness,
 //! so that signatures can be compared with the vendor's byte for byte.
 
 use aws_lc_rs::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
@@ -24,8 +24,8 @@ pub(crate) struct Signable<'a> {
     pub(crate) method: &'a Method,
     /// Path and query, percent-encoded as on the wire.
     pub(crate) target: &'a str,
-    /// The `host` header, with the port if it is sent.
-    pub(crate) host: &'a str,
+    /// The `host` header, with the port if it is sent; `None` if it is not signed.
+    pub(crate) host: Option<&'a str>,
     /// The `date` header.
     pub(crate) date: &'a str,
     /// Set for POST and PUT, also without a body.
@@ -72,9 +72,11 @@ impl Signer {
 impl Signable<'_> {
     /// The names of the signed headers, in the order of [`text`](Self::text).
     fn names(&self) -> &'static str {
-        match self.content {
-            None => "date (request-target) host",
-            Some(_) => "date (request-target) host content-length content-type x-content-sha256",
+        match (self.host, self.content) {
+            (None, None) => "date (request-target)",
+            (Some(_), None) => "date (request-target) host",
+            (None, Some(_)) => "date (request-target) content-length content-type x-content-sha256",
+            (Some(_), Some(_)) => "date (request-target) host content-length content-type x-content-sha256",
         }
     }
 
@@ -82,7 +84,10 @@ impl Signable<'_> {
     fn text(&self) -> String {
         let Self { target, host, date, .. } = self;
         let method = self.method.as_str().to_ascii_lowercase();
-        let mut text = format!("date: {date}\n(request-target): {method} {target}\nhost: {host}");
+        let mut text = format!("date: {date}\n(request-target): {method} {target}");
+        if let Some(host) = host {
+            text.push_str(&format!("\nhost: {host}"));
+        }
         if let Some(Content { length, kind, sha256 }) = self.content {
             text.push_str(&format!("\ncontent-length: {length}\ncontent-type: {kind}\nx-content-sha256: {sha256}"));
         }
@@ -120,7 +125,7 @@ mod tests {
             let request = Signable {
                 method: &method,
                 target: field("target"),
-                host: field("host"),
+                host: Some(field("host")),
                 date: field("date"),
                 content: sha256.as_deref().filter(|_| signs_body).map(|sha256| Content {
                     length: field("body").len(),
@@ -147,7 +152,7 @@ mod tests {
         let target = "/20160918/instances?availabilityDomain=Pjwf%3A%20PHX-AD-1&compartmentId=ocid1.compartment.oc1..\
                       aaaaaaaam3we6vgnherjq5q2idnccdflvjsnog7mlr6rtdb25gilchfeyjxa&displayName=TeamXInstances&\
                       volumeId=ocid1.volume.oc1.phx.abyhqljrgvttnlx73nmrwfaux7kcvzfs3s66izvxf2h4lgvyndsdsnoiwr5q";
-        let get = Signable { method: &Method::GET, target, host, date, content: None };
+        let get = Signable { method: &Method::GET, target, host: Some(host), date, content: None };
         assert_eq!(get.text(), format!("date: {date}\n(request-target): get {target}\nhost: {host}"));
 
         let body = "{\n    \"compartmentId\": \"ocid1.compartment.oc1..aaaaaaaam3we6vgnherjq5q2idnccdflvjsnog7mlr6rtdb25gilchfeyjxa\",\n    \
@@ -156,7 +161,7 @@ mod tests {
         let sha256 = content_sha256(body.as_bytes());
         let content = Content { length: body.len(), kind: "application/json", sha256: &sha256 };
         let target = "/20160918/volumeAttachments";
-        let post = Signable { method: &Method::POST, target, host, date, content: Some(content) };
+        let post = Signable { method: &Method::POST, target, host: Some(host), date, content: Some(content) };
         assert_eq!(
             post.text(),
             "date: Thu, 05 Jan 2014 21:31:40 GMT\n(request-target): post /20160918/volumeAttachments\n\

@@ -11,6 +11,7 @@ use crate::{
     federation,
     http::{Refused, Reply, Request},
     log::Logged,
+    metadata,
     objects::{self, Objects},
     principals::Principals,
     rights::Rights,
@@ -93,6 +94,7 @@ impl World {
                 return federation::answer(&mut self.principals, request, now)
                     .map_err(|refusal| not_authenticated(&refusal, entry));
             }
+            Operation::GetInstanceMetadata => return metadata::answer(&self.principals, target, request),
             Operation::PreauthenticatedGet | Operation::PreauthenticatedPut => {
                 return objects::preauthenticated(&mut self.objects, target, request, now);
             }
@@ -108,7 +110,7 @@ impl World {
             Service::ObjectStorage => objects::answer(&mut self.objects, target, request, rights, now),
             Service::Database => database::answer(&mut self.databases, target, request, rights, now),
             Service::Notifications => topics::answer(&mut self.topics, target, request, rights, now),
-            Service::Auth => Err(Refused::hidden()),
+            Service::Auth | Service::Metadata => Err(Refused::hidden()),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -50,7 +50,7 @@ pub struct Options {
     /// Called when ADMIN's password changes.
     pub admin_password: AdminPasswordHook,
     /// The ports, in the order of [`Service::ALL`]; 0 takes a free one.
-    pub ports: [u16; 6],
+    pub ports: [u16; 7],
 }
 
 impl Default for Options {
@@ -62,7 +62,7 @@ impl Default for Options {
             retained_object: (409, "ObjectRetained"),
             wallet: Arc::new(|_| b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()),
             admin_password: Arc::new(|_, _| {}),
-            ports: [0; 6],
+            ports: [0; 7],
         }
     }
 }
@@ -128,11 +128,20 @@ impl OciEmulator {
         format!("http://127.0.0.1:{port}")
     }
 
-    /// `OCI_ENDPOINT_SECRETS`, `_VAULTS`, `_OBJECTSTORAGE`, `_DATABASE`, `_AUTH` and `_NOTIFICATIONS`.
+    /// `OCI_ENDPOINT_SECRETS`, `_VAULTS`, `_OBJECTSTORAGE`, `_DATABASE`, `_AUTH` and `_NOTIFICATIONS`, and `OCI_METADATA_BASE_URL`.
     #[must_use]
     pub fn endpoint_env(&self) -> Vec<(String, String)> {
-        let name = |service: Service| format!("OCI_ENDPOINT_{}", service.name());
-        Service::ALL.into_iter().map(|service| (name(service), self.endpoint(service))).collect()
+        let variable = |service: Service| match service {
+            Service::Metadata => ("OCI_METADATA_BASE_URL".to_owned(), self.metadata_url()),
+            other => (format!("OCI_ENDPOINT_{}", other.name()), self.endpoint(other)),
+        };
+        Service::ALL.into_iter().map(variable).collect()
+    }
+
+    /// `http://127.0.0.1:PORT/opc/v2`: the metadata service of the instance that was made last.
+    #[must_use]
+    pub fn metadata_url(&self) -> String {
+        format!("{}/opc/v2", self.endpoint(Service::Metadata))
     }
 
     /// Opens or shuts one service. When this returns, its connections are closed and later ones meet the door as it is.
@@ -180,7 +189,8 @@ impl OciEmulator {
         Ok(Session::new(token, Arc::new(key)))
     }
 
-    /// Makes a compute instance, which gets its sessions by the federation call.
+    /// Makes a compute instance, which gets its sessions by the federation call. Calling it again with the same name replaces
+    /// its certificate: the former one is not accepted any more.
     ///
     /// # Errors
     /// If no certificate can be made.
@@ -190,14 +200,22 @@ impl OciEmulator {
         params.distinguished_name.push(DnType::CommonName, format!("ocid1.instance.oc1.iad.{name}"));
         params.distinguished_name.push(DnType::OrganizationalUnitName, format!("opc-tenant:{TENANCY}"));
         let pair = KeyPair::from_pem_and_sign_algo(&key.pem(KeyFormat::Pkcs8)?, &PKCS_RSA_SHA256)?;
-        let certificate = params.self_signed(&pair)?;
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.distinguished_name.push(DnType::CommonName, "sandbox intermediate");
+        let authority_pair = KeyPair::generate()?;
+        let intermediate = authority.self_signed(&authority_pair)?;
+        let certificate = params.signed_by(&pair, &Issuer::new(authority, authority_pair))?;
         let instance = Instance {
             name: name.to_owned(),
             certificate: certificate.der().to_vec(),
             certificate_pem: certificate.pem(),
+            intermediate: intermediate.der().to_vec(),
+            intermediate_pem: intermediate.pem(),
             key: Arc::new(key),
         };
         let mut world = held(&self.shared.world);
+        world.principals.instances.retain(|known| known.name != name);
         world.principals.instances.push(instance.clone());
         world.principals.add_session(name, rights);
         Ok(instance)

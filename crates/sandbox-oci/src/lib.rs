@@ -1,5 +1,5 @@
 //! An emulator of the OCI services that a rotation talks to: Vault (management and retrieval), Object Storage, Autonomous
-//! Database, Notifications, and the federation call that hands out session tokens.
+//! Database, Notifications, the federation call that hands out session tokens, and the metadata service of an instance.
 //!
 //! Real signatures are required and checked, state is kept as the services keep it, and every call can meet a fault. It
 //! speaks plain HTTP on loopback, one port per service, on threads of its own, and ends when the [`OciEmulator`] is dropped.
@@ -20,6 +20,7 @@ mod federation;
 mod http;
 mod keys;
 mod log;
+mod metadata;
 mod objects;
 mod policy;
 mod principals;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::{
@@ -185,6 +186,8 @@ pub struct Instance {
     pub(crate) name: String,
     pub(crate) certificate: Vec<u8>,
     pub(crate) certificate_pem: String,
+    pub(crate) intermediate: Vec<u8>,
+    pub(crate) intermediate_pem: String,
     pub(crate) key: Arc<RsaKey>,
 }
 
@@ -203,11 +206,18 @@ impl Instance {
         self.key.pem(format)
     }
 
-    /// `TENANCY/fed-x509/SHA1:OF:CERTIFICATE`.
+    /// `TENANCY/fed-x509/SHA1:OF:CERTIFICATE`, as Oracle's SDK for Python signs.
     #[must_use]
     pub fn key_id(&self) -> String {
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &self.certificate);
+        let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.certificate);
         format!("{TENANCY}/fed-x509/{}", colons(hash.as_ref()).to_uppercase())
+    }
+
+    /// `TENANCY/fed-x509-sha256/sha256:of:certificate`, as Oracle's SDK for Go signs.
+    #[must_use]
+    pub fn sha256_key_id(&self) -> String {
+        let hash = digest::digest(&digest::SHA256, &self.certificate);
+        format!("{TENANCY}/fed-x509-sha256/{}", colons(hash.as_ref()))
     }
 }
 

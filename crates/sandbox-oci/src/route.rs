@@ -19,14 +19,23 @@ pub enum Service {
     Auth,
     /// Notifications, `/20181201`.
     Notifications,
+    /// The metadata service of an instance, `/opc/v2`.
+    Metadata,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Secrets, Self::Vaults, Self::ObjectStorage, Self::Database, Self::Auth, Self::Notifications];
+    pub const ALL: [Self; 7] = [
+        Self::Secrets,
+        Self::Vaults,
+        Self::ObjectStorage,
+        Self::Database,
+        Self::Auth,
+        Self::Notifications,
+        Self::Metadata,
+    ];
 
-    /// Its name in `OCI_ENDPOINT_<NAME>`.
+    /// Its name in `OCI_ENDPOINT_<NAME>`; the metadata service has another variable.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -36,6 +45,7 @@ impl Service {
             Self::Database => "DATABASE",
             Self::Auth => "AUTH",
             Self::Notifications => "NOTIFICATIONS",
+            Self::Metadata => "METADATA",
         }
     }
 }
@@ -70,6 +80,7 @@ operations! {
     GenerateAutonomousDatabaseWallet,
     GetAutonomousDatabase,
     GetBucket,
+    GetInstanceMetadata,
     GetNamespace,
     GetObject,
     GetRetentionRule,
@@ -143,8 +154,15 @@ pub(crate) fn route(service: Service, request: &Request) -> Option<Target> {
         Service::ObjectStorage => objects(method, path, &segments),
         Service::Database => database(method, &segments),
         Service::Notifications => topics(method, &segments),
+        Service::Metadata => metadata(method, path),
         Service::Auth => (method == "POST" && path == "v1/x509").then(|| target(Operation::FederateX509, &[])),
     }
+}
+
+/// Version 1 is not there, as where it is turned off.
+fn metadata(method: &str, path: &str) -> Option<Target> {
+    let wanted = path.strip_prefix("opc/v2/").filter(|_| method == "GET")?;
+    Some(target(Operation::GetInstanceMetadata, &[wanted]))
 }
 
 fn secrets(method: &str, segments: &[&str]) -> Option<Target> {

@@ -117,3 +117,16 @@ fn an_instance_exchanges_its_certificate_for_a_token_with_the_key_of_that_certif
     scene.sdk("identity.py", "reads_as_an_instance");
     assert_eq!(scene.emulator.log().last().unwrap().principal.as_deref(), Some("worker"));
 }
+
+#[test]
+fn oracles_signer_finds_its_certificate_in_the_metadata_service_and_the_next_one_too() {
+    let (scene, _) = Scene::new().with_secret();
+    for _ in 0..2 {
+        scene.emulator.instance("worker", Rights::all()).unwrap();
+        scene.sdk("identity.py", "reads_as_the_machine");
+        assert_eq!(scene.emulator.log().last().unwrap().principal.as_deref(), Some("worker"));
+    }
+    let log = scene.emulator.log();
+    assert!(log.iter().any(|entry| entry.sent("intermediateCertificates")), "the chain went along");
+    assert!(log.iter().all(|entry| entry.status == Some(200)), "{log:?}");
+}

@@ -79,7 +79,7 @@ impl Transport {
             .map_err(|_| PortError::refused(Kind::Tls, format!("set up TLS for {whom}")))?
             .with_root_certificates(roots(whom, extra_roots)?)
             .with_no_client_auth();
-        // Plain http is for loopback: `endpoints` lets no other through.
+        // Plain http is for loopback and a machine's own metadata service: callers let no other through.
         let road = Road::new(whom, &config, proxy)?;
         let builder = HttpsConnectorBuilder::new().with_tls_config(config);
         let connector = builder.https_or_http().enable_http1().wrap_connector(road);

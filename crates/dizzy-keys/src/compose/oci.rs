@@ -7,7 +7,8 @@ use dizzy_host::{
     port::{Clock, SecretReader, SystemRandomness},
 };
 use dizzy_oci::{
-    ApiKeySource, DEFAULT_PROFILE, OciAuth, OciClients, OciEndpoints, OciSettings, Pace, ResourcePrincipal,
+    ApiKeySource, DEFAULT_PROFILE, InstancePrincipal, OciAuth, OciClients, OciEndpoints, OciSettings, Pace,
+    ResourcePrincipal,
 };
 
 use crate::{
@@ -22,7 +23,7 @@ const CONFIG_FILE: &str = ".oci/config";
 /// The clients. The variables are those of OCI's own command line, and `OCI_ENDPOINT_*` for endpoints.
 ///
 /// # Errors
-/// If the configuration asks for an identity that this build cannot have.
+/// If the configuration asks for an identity that this place cannot have.
 pub(super) fn clients(
     config: &Oci,
     variable: impl Fn(&str) -> Option<String>,
@@ -43,6 +44,7 @@ pub(super) fn clients(
             object_storage: endpoint("OBJECTSTORAGE", &config.objectstorage),
             database: endpoint("DATABASE", &config.database),
             notifications: endpoint("NOTIFICATIONS", &config.notifications),
+            auth: endpoint("AUTH", &config.federation),
         },
         extra_roots: switches::extra_roots(),
         proxy: super::proxy::known(),
@@ -52,7 +54,8 @@ pub(super) fn clients(
     }))
 }
 
-/// Who signs: a function has an identity of its own; everywhere else there is OCI's configuration file.
+/// Who signs: a function has an identity of its own, and so has an instance if that is asked for; everywhere else there is OCI's
+/// configuration file.
 fn identity(
     config: &Oci,
     variable: impl Fn(&str) -> Option<String>,
@@ -63,11 +66,7 @@ fn identity(
         Auth::ResourcePrincipal => return resource_principal(variable),
         Auth::Auto if in_function => return resource_principal(variable),
         Auth::Auto | Auth::Config => {}
-        Auth::InstancePrincipal => {
-            let what = "oci.auth: this build has no adapter for the instance's principal";
-            return Err(Report::new(Code::ConfigUnsupported, what, NOTHING_DONE)
-                .hint("auth = \"config\", with a profile in ~/.oci/config"));
-        }
+        Auth::InstancePrincipal => return instance_principal(),
     }
     if let Some(reference) = &config.key {
         return Ok(OciAuth::Fetched(ApiKeySource::new(keys, reference.clone())));
@@ -80,6 +79,14 @@ fn identity(
     };
     let profile = variable("OCI_CLI_PROFILE").unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
     Ok(OciAuth::ConfigFile { file, profile, home })
+}
+
+fn instance_principal() -> Result<OciAuth, Report> {
+    let principal =
+        switches::oci_metadata().map_or_else(|| Ok(InstancePrincipal::default()), |at| InstancePrincipal::at(&at));
+    principal
+        .map(OciAuth::InstancePrincipal)
+        .map_err(|error| Report::of_port(Port::Reference, "oci.auth", &error, NOTHING_DONE))
 }
 
 fn resource_principal(variable: impl Fn(&str) -> Option<String>) -> Result<OciAuth, Report> {

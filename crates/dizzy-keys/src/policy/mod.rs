@@ -149,7 +149,8 @@ pub(crate) fn uses(config: &Config, sets: &[String], role: Role, location: Optio
         add(Thing::Place(sink.clone()), Purpose::Trail, &format!("audit.sinks[{at}]"));
     }
     let is_oci = all.iter().any(|one| one.thing.is_in_oci());
-    if let Some(key) = config.oci.key.as_ref().filter(|_| is_oci && config.oci.auth != OciAuth::ResourcePrincipal) {
+    let has_identity = matches!(config.oci.auth, OciAuth::ResourcePrincipal | OciAuth::InstancePrincipal);
+    if let Some(key) = config.oci.key.as_ref().filter(|_| is_oci && !has_identity) {
         all.push(Use { thing: Thing::Secret(key.clone()), purpose: Purpose::Read, key: "oci.key".to_owned() });
     }
     all

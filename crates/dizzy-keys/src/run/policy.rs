@@ -4,7 +4,7 @@ use std::{fs::File, io::Read as _, path::Path};
 
 use clap::ValueEnum as _;
 use dizzy_host::{
-    config::{self, Place},
+    config::{self, OciAuth, Place},
     reference::Reference,
 };
 
@@ -25,6 +25,8 @@ use crate::{
 const MOST_BYTES: u64 = 1 << 20;
 /// What stands in a matching rule for a function that was not named.
 const FUNCTION: &str = "OCID-OF-THE-FUNCTION";
+/// The same for an instance.
+const INSTANCE: &str = "OCID-OF-THE-INSTANCE";
 
 pub(super) fn run(global: &Global, command: &Policy) -> Result<Exit, Report> {
     match command {
@@ -76,12 +78,10 @@ fn of_oci(global: &Global, args: &PolicyOci) -> Result<Exit, Report> {
     if args.group.is_none() && needs.iter().any(|one| one.key == "oci.key") {
         made.notes.push("requests to OCI are signed with an API key: name its user's group with --group".to_owned());
     }
+    let on_instance = config::load(&global.config)?.oci.auth == OciAuth::InstancePrincipal;
     let matching_rule = args.group.is_none().then(|| {
-        let function = args.function.as_deref().unwrap_or(FUNCTION);
-        if args.function.is_none() {
-            made.notes.push(format!("{FUNCTION} stands for the function: name it with --function"));
-        }
-        let rule = format!("ALL {{resource.type = 'fnfunc', resource.id = '{function}'}}");
+        let (rule, note) = matching_rule(args, on_instance);
+        made.notes.extend(note);
         MatchingRule { dynamic_group: args.dynamic_group.clone(), rule }
     });
     show(
@@ -97,6 +97,27 @@ fn of_oci(global: &Global, args: &PolicyOci) -> Result<Exit, Report> {
             explain: common.explain,
         },
     )
+}
+
+/// Who belongs to the dynamic group, and what is to be said if nobody was named. The variables are those of Oracle documentation,
+/// "Writing Matching Rules to Define Dynamic Groups".
+fn matching_rule(args: &PolicyOci, on_instance: bool) -> (String, Option<String>) {
+    let function = |ocid: &str| format!("ALL {{resource.type = 'fnfunc', resource.id = '{ocid}'}}");
+    let instance = |ocid: &str| format!("ALL {{instance.id = '{ocid}'}}");
+    match (&args.function, &args.instance, &args.instance_compartment) {
+        (Some(ocid), _, _) => (function(ocid), None),
+        (None, Some(ocid), _) => (instance(ocid), None),
+        (None, None, Some(ocid)) => (format!("ALL {{instance.compartment.id = '{ocid}'}}"), None),
+        (None, None, None) if on_instance => {
+            let note = format!(
+                "{INSTANCE} stands for the instance: name it with --instance, or all of a compartment with --instance-compartment"
+            );
+            (instance(INSTANCE), Some(note))
+        }
+        (None, None, None) => {
+            (function(FUNCTION), Some(format!("{FUNCTION} stands for the function: name it with --function")))
+        }
+    }
 }
 
 /// What the configuration makes this role touch.

@@ -69,6 +69,40 @@ fn the_whole_partition_is_said_where_it_stands_for_something() {
 }
 
 #[test]
+fn the_matching_rule_is_for_what_runs_the_program() {
+    let rule = |config: &Path, args: &[&str]| {
+        let told = run(config, &[&["policy", "oci"][..], args].concat()).expect(0);
+        let line = told.out.lines().find(|line| line.starts_with("# matching rule")).unwrap().to_owned();
+        (line.split_once(": ").unwrap().1.to_owned(), told.err)
+    };
+    let function = example().join("dizzy-keys.toml");
+    for (args, expected) in [
+        (["--function", "ocid1.fnfunc.oc1..x"], "ALL {resource.type = 'fnfunc', resource.id = 'ocid1.fnfunc.oc1..x'}"),
+        (["--instance", "ocid1.instance.oc1..x"], "ALL {instance.id = 'ocid1.instance.oc1..x'}"),
+        (
+            ["--instance-compartment", "ocid1.compartment.oc1..x"],
+            "ALL {instance.compartment.id = 'ocid1.compartment.oc1..x'}",
+        ),
+    ] {
+        let (found, notes) = rule(&function, &args);
+        assert_eq!(found, expected);
+        assert!(!notes.contains("stands for"), "{notes}");
+    }
+    assert!(rule(&function, &[]).1.contains("--function"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let instance = folder.path().join("dizzy-keys.toml");
+    let text = std::fs::read_to_string(&function).unwrap();
+    assert!(text.contains("[oci]\n"));
+    let text = text.replace("[oci]\n", "[oci]\nauth = \"instance_principal\"\n");
+    std::io::Write::write_all(&mut std::fs::File::create(&instance).unwrap(), text.as_bytes()).unwrap();
+    let (found, notes) = rule(&instance, &[]);
+    assert_eq!(found, "ALL {instance.id = 'OCID-OF-THE-INSTANCE'}");
+    assert!(notes.contains("--instance-compartment"), "{notes}");
+    run(&instance, &["policy", "oci", "--instance", "a", "--function", "b"]).expect(2);
+}
+
+#[test]
 fn every_line_says_its_call_and_what_asks_for_it() {
     let told = of_example(&["policy", "aws", "--explain", "--kms-key", KEY, "--for", "operator"]);
     for words in [

@@ -100,14 +100,14 @@ pub struct OciModel {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum OciAuth {
-    /// Resource principal in a function, else the configuration file, else the instance principal.
+    /// Resource principal in a function, else the key in `key`, else the configuration file. Never the instance's principal.
     #[default]
     Auto,
     /// The configuration file (`~/.oci/config`).
     Config,
     /// The function's or workload's resource principal.
     ResourcePrincipal,
-    /// The instance's principal.
+    /// The principal of a machine of OCI compute.
     InstancePrincipal,
 }
 

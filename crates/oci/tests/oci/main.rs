@@ -15,6 +15,7 @@ mod bad_worlds;
 mod conformance;
 mod contract;
 mod identities;
+mod instances;
 mod journal;
 mod mishaps;
 mod objects;

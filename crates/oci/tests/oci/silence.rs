@@ -10,7 +10,10 @@ use dizzy_host::{
     port::{SecretReader as _, SecretStore as _},
     secret::Password,
 };
-use dizzy_oci::{AutonomousDatabases, OciClients, OciSecretReader, PreauthenticatedUrl, UrlSettings};
+use dizzy_oci::{
+    AutonomousDatabases, InstancePrincipal, OciAuth, OciClients, OciSecretReader, OciSettings, PreauthenticatedUrl,
+    UrlSettings,
+};
 use dizzy_sandbox_oci::{BucketOptions, Fault, KeyFormat, Mishap, Operation, PASS_PHRASE, Rights};
 use jiff::SignedDuration;
 use tempfile::TempDir;
@@ -98,6 +101,15 @@ async fn no_secret_reaches_a_log_that_takes_everything() {
     let reader = OciSecretReader::new(clients);
     reader.read(&format!("oci-vault:{ocid}").parse().unwrap(), soon()).await.unwrap();
 
+    let instance = world.oci.instance("quiet", Rights::all()).unwrap();
+    let auth = OciAuth::InstancePrincipal(InstancePrincipal::at(&world.oci.metadata_url()).unwrap());
+    errors.push_str(&format!("{auth:?}"));
+    let as_instance = OciClients::new(OciSettings { auth, ..settings(&world.oci, &files) });
+    dizzy_oci::OciVaultStore::new(as_instance, &ocid).current(soon()).await.unwrap();
+    let instance_key = instance.private_key_pem(KeyFormat::Pkcs1).unwrap();
+    let answered = world.oci.log().into_iter().any(|logged| logged.answered(instance_key.lines().nth(15).unwrap()));
+    assert!(answered, "the key of the certificate was read");
+
     let key = fs::read_to_string(&files.key).unwrap();
     let key_line = key.lines().nth(3).unwrap();
     let sent = world.oci.log();
@@ -112,6 +124,7 @@ async fn no_secret_reaches_a_log_that_takes_everything() {
         PASS_PHRASE,
         session.token(),
         key_line,
+        instance_key.lines().nth(15).unwrap(),
         token.as_str(),
     ] {
         assert!(!log.holds(needle), "{needle} was logged");

@@ -79,6 +79,7 @@ pub(crate) fn settings(oci: &OciEmulator, files: &ConfigFiles) -> OciSettings {
             object_storage: Some(oci.endpoint(Service::ObjectStorage)),
             database: Some(oci.endpoint(Service::Database)),
             notifications: Some(oci.endpoint(Service::Notifications)),
+            auth: Some(oci.endpoint(Service::Auth)),
         },
         extra_roots: None,
         proxy: None,

@@ -70,6 +70,13 @@ def reads_as_an_instance():
     equal(reads_with(X509FederationClientBasedSecurityTokenSigner(client)), "first")
 
 
+def reads_as_the_machine():
+    """With nothing but OCI_METADATA_BASE_URL, and where the federation service is."""
+    signer = oci.auth.signers.InstancePrincipalsSecurityTokenSigner(federation_endpoint=endpoint("AUTH") + "/v1/x509")
+    equal(signer.region, "us-ashburn-1")
+    equal(reads_with(signer), "first")
+
+
 def is_no_instance():
     refused(401, "NotAuthenticated", reads_as_an_instance)
 
