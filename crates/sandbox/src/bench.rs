@@ -306,7 +306,7 @@ fn rate(fleet: &Fleet, concurrency: &str, healthy: usize) -> Result<f64> {
     let mut rotated = (0, began.elapsed());
     for text in BufReader::new(child.stderr.take().context("standard error")?).lines() {
         let text = text.context("read the log")?;
-        if text.contains("a set has ended") && text.contains("Rotated") {
+        if text.contains("a set has ended") && text.contains("rotated") {
             rotated = (rotated.0 + 1, began.elapsed());
         }
     }
