@@ -27,7 +27,7 @@ use crate::{
 
 /// How often the register is written again after a reply was lost; each time it is read first.
 const TRIES: u32 = 5;
-/// Pause before that.
+/// Pause before that: a journal that has just lost a reply is not asked again at once.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Digits of a register's id.
